@@ -1,0 +1,162 @@
+//! Which generics some tokens mention, and the generics reduced to those.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::punctuated::Punctuated;
+use syn::{GenericParam, Generics, Lifetime, TypeParamBound};
+
+/// Identifiers, and lifetimes with their tick: `&'a T` gives `'a` and `T`.
+pub(crate) type Names = BTreeSet<String>;
+
+pub(crate) fn names_in(tokens: impl ToTokens) -> Names {
+    let mut names = Names::new();
+    collect(tokens.into_token_stream(), &mut names);
+    names
+}
+
+fn collect(tokens: TokenStream, names: &mut Names) {
+    let mut ticked = false;
+    for tree in tokens {
+        let tick = matches!(&tree, TokenTree::Punct(punct) if punct.as_char() == '\'');
+        match tree {
+            TokenTree::Ident(ident) if ticked => {
+                names.insert(format!("'{ident}"));
+            }
+            TokenTree::Ident(ident) => {
+                names.insert(ident.unraw().to_string());
+            }
+            TokenTree::Group(group) => collect(group.stream(), names),
+            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+        ticked = tick;
+    }
+}
+
+pub(crate) fn name_of(param: &GenericParam) -> String {
+    match param {
+        GenericParam::Lifetime(param) => param.lifetime.to_string(),
+        GenericParam::Type(param) => param.ident.unraw().to_string(),
+        GenericParam::Const(param) => param.ident.unraw().to_string(),
+    }
+}
+
+/// The parameters among `used`, with those of their bounds that mention no other parameter.
+pub(crate) fn reduced(generics: &Generics, used: &Names) -> Generics {
+    let dropped: Names =
+        generics.params.iter().map(name_of).filter(|name| !used.contains(name)).collect();
+    let mut reduced = generics.clone();
+    reduced.params = generics
+        .params
+        .iter()
+        .filter(|param| !dropped.contains(&name_of(param)))
+        .map(|param| with_bounds(param, &dropped))
+        .collect();
+    if let Some(clause) = &mut reduced.where_clause {
+        clause.predicates = std::mem::take(&mut clause.predicates)
+            .into_iter()
+            .filter(|predicate| names_in(predicate).is_disjoint(&dropped))
+            .collect();
+    }
+    reduced
+}
+
+fn with_bounds(param: &GenericParam, dropped: &Names) -> GenericParam {
+    let mut param = param.clone();
+    match &mut param {
+        GenericParam::Lifetime(param) => {
+            let kept: Vec<Lifetime> = std::mem::take(&mut param.bounds)
+                .into_iter()
+                .filter(|bound| !dropped.contains(&bound.to_string()))
+                .collect();
+            param.bounds = Punctuated::from_iter(kept);
+        }
+        GenericParam::Type(param) => {
+            let kept: Vec<TypeParamBound> = std::mem::take(&mut param.bounds)
+                .into_iter()
+                .filter(|bound| names_in(bound).is_disjoint(dropped))
+                .collect();
+            param.bounds = Punctuated::from_iter(kept);
+        }
+        GenericParam::Const(_) => {}
+    }
+    param
+}
+
+/// `names` and all generics that bounds tie to them: in `E: Executor<Database = D>`, `D` to `E`.
+pub(crate) fn tied_to(generics: &Generics, mut names: Names) -> Names {
+    let params: Names = generics.params.iter().map(name_of).collect();
+    let predicates =
+        generics.where_clause.iter().flat_map(|clause| clause.predicates.iter().map(names_in));
+    let ties: Vec<Names> = generics
+        .params
+        .iter()
+        .map(names_in)
+        .chain(predicates)
+        .map(|mentioned| mentioned.intersection(&params).cloned().collect())
+        .collect();
+    loop {
+        let before = names.len();
+        for tie in &ties {
+            if !tie.is_disjoint(&names) {
+                names.extend(tie.iter().cloned());
+            }
+        }
+        if names.len() == before {
+            return names;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::quote;
+
+    fn generics(item: TokenStream) -> Generics {
+        syn::parse2::<syn::ItemFn>(item).expect("a function").sig.generics
+    }
+
+    fn list(names: &[&str]) -> Names {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(
+            names_in(quote!(&'a Foo<'static, T, { N }>)),
+            list(&["'a", "'static", "Foo", "T", "N"])
+        );
+        assert_eq!(names_in(quote!(r#type)), list(&["type"]));
+        assert_eq!(names_in(quote!('x')), list(&[]));
+    }
+
+    #[test]
+    fn bounds_of_dropped_generics_go() {
+        let all = generics(quote! {
+            fn f<'a, 'b: 'a, T: Display + Into<U>, U, const N: usize>()
+            where T: 'b, T: From<U>, String: Into<T>, [u8; N]: Sized {}
+        });
+        let kept = reduced(&all, &list(&["'b", "T", "Foo"]));
+        let clause = &kept.where_clause;
+        assert_eq!(
+            quote!(#kept #clause).to_string(),
+            quote!(<'b, T: Display> where T: 'b, String: Into<T>).to_string()
+        );
+    }
+
+    #[test]
+    fn bounds_tie() {
+        let all = generics(quote!(
+            fn f<'e, E, D, T: Into<u8>>()
+            where
+                E: Executor<'e, Database = D>,
+            {
+            }
+        ));
+        assert_eq!(tied_to(&all, list(&["E"])), list(&["'e", "D", "E"]));
+        assert_eq!(tied_to(&all, list(&["T"])), list(&["T"]));
+    }
+}

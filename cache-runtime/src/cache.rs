@@ -1,0 +1,173 @@
+//! The handle that everything goes through, the global one, and the one of a scope.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::{Builder, MEMORY_CAPACITY, Settings};
+use crate::error::{BuildError, BuildErrorKind, Error, ErrorKind, ShutdownError};
+use crate::flight::Flights;
+use crate::lease::Lease;
+use crate::lookup::{FlightKey, Landed};
+use crate::refresh::Refreshes;
+use crate::store::Store;
+use crate::store::memory::Memory;
+use crate::work::Work;
+
+/// Where values are stored and how their computations are shared. Cheap to clone.
+#[derive(Clone)]
+pub struct Cache(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) namespace: String,
+    pub(crate) settings: Settings,
+    pub(crate) flights: Flights<FlightKey, Lease, Landed>,
+    pub(crate) refreshes: Refreshes,
+    pub(crate) work: Work,
+    /// Bodies that run on their own because nothing can be shared, at once.
+    pub(crate) alone: tokio::sync::Semaphore,
+}
+
+/// Callers that can share neither a value nor an error run their bodies this many at a time.
+const MOST_ALONE: usize = 32;
+
+static GLOBAL: OnceLock<Cache> = OnceLock::new();
+static EMBEDDED: OnceLock<Cache> = OnceLock::new();
+
+tokio::task_local! {
+    static SCOPED: Cache;
+}
+
+/// Installs the cache that every annotated function of this process uses.
+///
+/// # Errors
+///
+/// When one is installed already.
+///
+/// ```
+/// # async fn f() -> Result<(), redis_cached_runtime::BuildError> {
+/// # use redis_cached_runtime as redis_cached;
+/// let cache = redis_cached::Cache::builder().url("memory://").build().await?;
+/// redis_cached::init(cache)?;
+/// # Ok(()) }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+/// ```
+pub fn init(cache: Cache) -> Result<(), BuildError> {
+    GLOBAL.set(cache).map_err(|_| BuildErrorKind::AlreadyInstalled.into())
+}
+
+/// The cache of the scope around this task, else the installed one, else an embedded one.
+pub(crate) fn ambient() -> Cache {
+    SCOPED.try_with(Cache::clone).unwrap_or_else(|_| {
+        if let Some(cache) = GLOBAL.get() {
+            return cache.clone();
+        }
+        EMBEDDED
+            .get_or_init(|| {
+                tracing::warn!(
+                    "no cache is installed: values are kept in this process only; \
+                     call `redis_cached::init` at the start of the program"
+                );
+                let store = Store::Memory(Memory::new(MEMORY_CAPACITY));
+                Cache::new(store, "cache".to_owned(), Settings::default())
+            })
+            .clone()
+    })
+}
+
+/// The scope around this task, for background work that is to use the same.
+pub(crate) fn scope_of_task() -> Option<Cache> {
+    SCOPED.try_with(Cache::clone).ok()
+}
+
+impl Cache {
+    /// Starts to configure a cache.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(store: Store, namespace: String, settings: Settings) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            namespace,
+            settings,
+            flights: Flights::default(),
+            refreshes: Refreshes::new(settings.refreshes),
+            work: Work::default(),
+            alone: tokio::sync::Semaphore::new(MOST_ALONE),
+        }))
+    }
+
+    /// Runs a future whose annotated functions use this cache, and not the installed one.
+    ///
+    /// It holds for the future itself and for background refreshes that it causes, not for tasks it
+    /// spawns. Tests that run side by side keep apart this way:
+    ///
+    /// ```
+    /// # async fn f() -> Result<(), redis_cached_runtime::BuildError> {
+    /// # use redis_cached_runtime::Cache;
+    /// let cache = Cache::builder().url("memory://").build().await?;
+    /// cache.scope(async { /* calls of cached functions */ }).await;
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+    /// ```
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        SCOPED.scope(self.clone(), future)
+    }
+
+    /// Asks the server whether it answers.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, within the deadline of one operation. An embedded store always answers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn ping(&self) -> Result<(), Error> {
+        let pinged = self.0.store.ping(self.0.deadline()).await;
+        pinged.map_err(|error| ErrorKind::Unavailable(error).into())
+    }
+
+    /// Lets background work end, and starts no more of it.
+    ///
+    /// Refreshes and commits under way have `limit` to end; what has not is dropped, and its leases
+    /// are given back, which takes at most one more deadline. Calls of cached functions still work
+    /// afterwards; only, nothing is refreshed any more.
+    ///
+    /// # Errors
+    ///
+    /// When something had to be dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, background work goes on; no new refresh starts.
+    pub async fn shutdown(&self, limit: Duration) -> Result<(), ShutdownError> {
+        self.0.refreshes.close();
+        self.0.work.drain(limit, self.0.settings.deadline).await
+    }
+}
+
+impl Inner {
+    /// The end of an operation that begins now.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.settings.deadline
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let store = match &self.0.store {
+            Store::Memory(_) => "memory",
+            Store::Redis(_) => "redis",
+        };
+        f.debug_struct("Cache")
+            .field("store", &store)
+            .field("namespace", &self.0.namespace)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,257 @@
+//! How a cache is configured.
+
+use std::fmt;
+use std::time::Duration;
+
+use ::redis::IntoConnectionInfo;
+
+use crate::cache::Cache;
+use crate::error::{BuildError, BuildErrorKind};
+use crate::store::Store;
+use crate::store::memory::Memory;
+use crate::store::redis::{Limits, Redis, Refusal};
+
+/// Builds a [`Cache`].
+///
+/// ```
+/// # async fn f() -> Result<(), redis_cached_runtime::BuildError> {
+/// use redis_cached_runtime::Cache;
+///
+/// let cache = Cache::builder().url("memory://").namespace("shop").build().await?;
+/// # Ok(()) }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until `build().await`"]
+pub struct Builder {
+    url: String,
+    namespace: String,
+    connections: usize,
+    deadline: Duration,
+    connect_timeout: Duration,
+    refreshes: usize,
+    memory_capacity: usize,
+}
+
+/// What the rest of the runtime needs to know of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) deadline: Duration,
+    pub(crate) refreshes: usize,
+}
+
+pub(crate) const MEMORY_CAPACITY: usize = 64 * 1024 * 1024;
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            url: "redis://127.0.0.1/".to_owned(),
+            namespace: "cache".to_owned(),
+            connections: 4,
+            deadline: Duration::from_millis(250),
+            connect_timeout: Duration::from_secs(1),
+            refreshes: 256,
+            memory_capacity: MEMORY_CAPACITY,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let builder = Builder::default();
+        Self { deadline: builder.deadline, refreshes: builder.refreshes }
+    }
+}
+
+impl Builder {
+    /// Where the values live. Default: `redis://127.0.0.1/`.
+    ///
+    /// `redis://[user:password@]host[:port][/db]`, `unix:///path/to.sock[?db=1]`, or `memory://` for
+    /// an embedded store inside this process.
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.url = url.into();
+        self
+    }
+
+    /// The prefix of everything this application stores, `[A-Za-z0-9_-]+`. Default: `cache`.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// How many multiplexed connections each tokio runtime opens, 1 to 64. Default: 4.
+    ///
+    /// One more carries the reads of leases that somebody waits for.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// How long one operation on the store may take, all told. Default: 250 ms.
+    ///
+    /// A call that reaches it runs its function's body as if nothing were stored.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// How long one attempt to connect may take. Default: 1 s.
+    ///
+    /// Callers do not wait for it longer than for the [deadline](Self::deadline).
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How many background refreshes may run at once in this process. Default: 256.
+    ///
+    /// One that finds no place is dropped: the next stale hit asks again.
+    pub fn max_refreshes(mut self, refreshes: usize) -> Self {
+        self.refreshes = refreshes;
+        self
+    }
+
+    /// How many bytes of values the embedded store keeps. Default: 64 MiB. Of no effect with Redis.
+    pub fn memory_capacity(mut self, bytes: usize) -> Self {
+        self.memory_capacity = bytes;
+        self
+    }
+
+    /// Builds the cache and tries to connect.
+    ///
+    /// A server that can't be reached is no error: it may be starting, and until it is there the
+    /// functions simply run. A warning says so, and [`Cache::ping`] asks.
+    ///
+    /// # Errors
+    ///
+    /// A url, namespace or setting that can't be used; wrong credentials; a missing permission.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is left behind when the future is dropped but connections that close by themselves.
+    pub async fn build(self) -> Result<Cache, BuildError> {
+        self.check()?;
+        let settings = Settings { deadline: self.deadline, refreshes: self.refreshes };
+        let store = match self.url.split_once("://") {
+            Some(("memory", _)) => Store::Memory(Memory::new(self.memory_capacity)),
+            Some(("redis" | "unix" | "redis+unix" | "valkey", _)) => {
+                Store::Redis(self.connect().await?)
+            }
+            Some(("rediss" | "redis-sentinel" | "redis-cluster", _)) => {
+                return Err(self.bad_url("this scheme is not supported yet").into());
+            }
+            _ => return Err(self.bad_url("its scheme is not known").into()),
+        };
+        Ok(Cache::new(store, self.namespace, settings))
+    }
+
+    fn check(&self) -> Result<(), BuildErrorKind> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if !(1..=64).contains(&self.namespace.len()) || !self.namespace.chars().all(allowed) {
+            return Err(BuildErrorKind::Namespace(self.namespace.clone()));
+        }
+        let between = |setting, value: String, good: bool, allowed| {
+            if good { Ok(()) } else { Err(BuildErrorKind::Setting { setting, value, allowed }) }
+        };
+        let connections = self.connections;
+        between(
+            "connections",
+            connections.to_string(),
+            (1..=64).contains(&connections),
+            "1 to 64",
+        )?;
+        let day = Duration::from_secs(86_400);
+        for (setting, value) in
+            [("deadline", self.deadline), ("connect_timeout", self.connect_timeout)]
+        {
+            let good = value >= Duration::from_millis(1) && value <= day;
+            between(setting, format!("{value:?}"), good, "between 1 ms and a day")?;
+        }
+        let refreshes = self.refreshes;
+        between("max_refreshes", refreshes.to_string(), refreshes <= 1 << 20, "at most 1,048,576")
+    }
+
+    async fn connect(&self) -> Result<Redis, BuildErrorKind> {
+        tokio::runtime::Handle::try_current().map_err(|_| BuildErrorKind::NoRuntime)?;
+        let info = self
+            .url
+            .as_str()
+            .into_connection_info()
+            .map_err(|error| self.bad_url(&error.to_string()))?;
+        let limits = Limits {
+            connections: self.connections,
+            deadline: self.deadline,
+            connect: self.connect_timeout,
+        };
+        let redis = Redis::new(info, limits).map_err(|error| self.bad_url(&error.to_string()))?;
+        let url = redact(&self.url);
+        match redis.check(&self.namespace).await {
+            Ok(()) => Ok(redis),
+            Err(Refusal::Authentication(why)) => Err(BuildErrorKind::Authentication { url, why }),
+            Err(Refusal::Permission(why)) => Err(BuildErrorKind::Permission { url, why }),
+            Err(Refusal::Other(why)) => Err(BuildErrorKind::Server { url, why }),
+            Err(Refusal::Unreachable(why)) => {
+                tracing::warn!(
+                    url,
+                    why,
+                    "the store can't be reached; cached functions run their bodies until it can"
+                );
+                Ok(redis)
+            }
+        }
+    }
+
+    fn bad_url(&self, why: &str) -> BuildErrorKind {
+        BuildErrorKind::Url { url: redact(&self.url), why: why.to_owned() }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("url", &redact(&self.url))
+            .field("namespace", &self.namespace)
+            .field("connections", &self.connections)
+            .field("deadline", &self.deadline)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("max_refreshes", &self.refreshes)
+            .field("memory_capacity", &self.memory_capacity)
+            .finish()
+    }
+}
+
+/// Replaces everything between `//` and the last `@`, and every query, by `***`.
+///
+/// Coarse on purpose: it must hold for a url that does not parse as well.
+fn redact(url: &str) -> String {
+    let (url, query) = match url.split_once('?') {
+        Some((url, _)) => (url, "?***"),
+        None => (url, ""),
+    };
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}{separator}***@{host}{query}"),
+        None => format!("{scheme}{separator}{rest}{query}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redacted_url_holds_no_secret() {
+        for (url, expected) in [
+            ("redis://127.0.0.1/", "redis://127.0.0.1/"),
+            ("redis://user:s3cret@host:6379/2", "redis://***@host:6379/2"),
+            ("redis://:s3cr@t@host", "redis://***@host"),
+            ("unix:///run/redis.sock?db=1&pass=s3cret", "unix:///run/redis.sock?***"),
+            ("user:s3cret@host", "***@host"),
+        ] {
+            assert_eq!(redact(url), expected);
+            let builder = Builder::default().url(url);
+            assert!(!format!("{builder:?}").contains("s3cr"), "{builder:?}");
+        }
+    }
+}

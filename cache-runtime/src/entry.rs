@@ -1,0 +1,206 @@
+//! What is stored under one key: a header and a payload.
+//!
+//! All numbers are little-endian; times are milliseconds since the epoch on the server's clock.
+//!
+//! | at | bytes | field |
+//! |---:|---:|---|
+//! | 0 | 3 | magic `rce` |
+//! | 3 | 1 | format version, 1 |
+//! | 4 | 4 | length of header, stamps and payload together |
+//! | 8 | 8 | checksum: XXH3-64 of everything else, with due-at counted as zero |
+//! | 16 | 8 | due-at: from here on a hit is stale; 0 after `expire` |
+//! | 24 | 8 | born-at: when the computation began |
+//! | 32 | 8 | ttl-end |
+//! | 40 | 8 | fingerprint of function, value type, version and codec |
+//! | 48 | 16 | XXH3-128 of the full key |
+//! | 64 | 1 | codec |
+//! | 65 | 1 | compression, 0 |
+//! | 66 | 1 | flags: 1 = `None` |
+//! | 67 | 1 | number of stamps, 0 until tags exist |
+//! | 68 | | payload |
+//!
+//! A stored string holds one entry and, behind it, at most one more of another fingerprint, so that
+//! the two sides of a rolling deploy do not overwrite each other. `scripts/commit.lua` and
+//! `scripts/expire.lua` read the same offsets.
+
+use std::ops::Range;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::codec::Codec;
+
+pub(crate) const HEADER: usize = 68;
+pub(crate) const DUE_AT: usize = 16;
+const MAGIC: [u8; 4] = *b"rce\x01";
+const FINGERPRINT: Range<usize> = 40..48;
+const FLAG_NONE: u8 = 1;
+
+/// The moments of an entry's life, on the server's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Life {
+    pub(crate) born_at: u64,
+    pub(crate) due_at: u64,
+    pub(crate) ttl_end: u64,
+}
+
+/// Everything an entry says about itself besides its payload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Label {
+    pub(crate) life: Life,
+    pub(crate) fingerprint: u64,
+    pub(crate) key_digest: u128,
+    pub(crate) codec: Codec,
+    pub(crate) none: bool,
+}
+
+/// A usable entry inside the bytes that were read.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) life: Life,
+    pub(crate) codec: Codec,
+    pub(crate) payload: &'a [u8],
+    /// Where the payload stands in the bytes that were read.
+    pub(crate) place: Range<usize>,
+}
+
+/// What the bytes under a key are to one reader.
+#[derive(Debug)]
+pub(crate) enum Found<'a> {
+    Usable(Entry<'a>),
+    /// Written by another function, type, version or format: not ours to use, nor to remove.
+    Foreign,
+    Damaged,
+}
+
+/// Enough of a stored string to recognise it again: its first bytes and its length.
+///
+/// A take or a compare-and-delete goes through only where these still match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Judged {
+    head: [u8; HEADER],
+    pub(crate) length: usize,
+}
+
+impl Judged {
+    pub(crate) const ABSENT: Self = Self { head: [0; HEADER], length: 0 };
+
+    pub(crate) fn of(stored: &[u8]) -> Self {
+        let mut head = [0; HEADER];
+        let known = stored.len().min(HEADER);
+        head[..known].copy_from_slice(&stored[..known]);
+        Self { head, length: stored.len() }
+    }
+
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head[..self.length.min(HEADER)]
+    }
+}
+
+/// Lays out one entry as it is stored.
+pub(crate) fn seal(label: &Label, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(HEADER + payload.len())
+        .expect("the codec refuses values above its limit, which is far below 4 GiB");
+    let mut out = Vec::with_capacity(HEADER + payload.len());
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&label.life.due_at.to_le_bytes());
+    out.extend_from_slice(&label.life.born_at.to_le_bytes());
+    out.extend_from_slice(&label.life.ttl_end.to_le_bytes());
+    out.extend_from_slice(&label.fingerprint.to_le_bytes());
+    out.extend_from_slice(&label.key_digest.to_le_bytes());
+    out.extend_from_slice(&[label.codec.id(), 0, if label.none { FLAG_NONE } else { 0 }, 0]);
+    out.extend_from_slice(payload);
+    let sum = checksum(&out);
+    out[8..16].copy_from_slice(&sum.to_le_bytes());
+    out
+}
+
+/// Finds the reader's own entry among the one or two that are stored.
+pub(crate) fn find(stored: &[u8], fingerprint: u64, key_digest: u128) -> Found<'_> {
+    let mut rest = stored;
+    for _ in 0..2 {
+        let Some(entry) = split_first(rest) else {
+            // A format we do not know is somebody's newer one; anything else is broken.
+            let newer = rest.len() >= 4 && rest[..3] == MAGIC[..3] && rest[3] != MAGIC[3];
+            return if newer { Found::Foreign } else { Found::Damaged };
+        };
+        if u64_at(entry, FINGERPRINT.start) == fingerprint {
+            return open(entry, stored.len() - rest.len(), key_digest);
+        }
+        rest = &rest[entry.len()..];
+        if rest.is_empty() {
+            break;
+        }
+    }
+    Found::Foreign
+}
+
+/// The live entry of another fingerprint that a commit has to keep behind its own.
+pub(crate) fn other_than(stored: &[u8], fingerprint: u64) -> Option<&[u8]> {
+    let first = split_first(stored)?;
+    if u64_at(first, FINGERPRINT.start) != fingerprint {
+        return Some(first);
+    }
+    let second = split_first(&stored[first.len()..])?;
+    (u64_at(second, FINGERPRINT.start) != fingerprint).then_some(second)
+}
+
+/// The offsets of due-at in every entry stored, for `expire`.
+pub(crate) fn due_offsets(stored: &[u8]) -> impl Iterator<Item = usize> + use<> {
+    let first = split_first(stored).map(<[u8]>::len);
+    let second = first.filter(|&length| split_first(&stored[length..]).is_some());
+    [first.map(|_| DUE_AT), second.map(|length| length + DUE_AT)].into_iter().flatten()
+}
+
+/// The fingerprint in a sealed entry, which a commit names to the store.
+pub(crate) fn fingerprint_of(sealed: &[u8]) -> u64 {
+    u64_at(sealed, FINGERPRINT.start)
+}
+
+fn open(entry: &[u8], offset: usize, key_digest: u128) -> Found<'_> {
+    let Some(codec) = Codec::from_id(entry[64]) else { return Found::Foreign };
+    let intact = u64_at(entry, 8) == checksum(entry)
+        && entry[48..64] == key_digest.to_le_bytes()
+        && entry[65] == 0
+        && entry[67] == 0;
+    if !intact {
+        return Found::Damaged;
+    }
+    Found::Usable(Entry {
+        life: Life {
+            due_at: u64_at(entry, DUE_AT),
+            born_at: u64_at(entry, 24),
+            ttl_end: u64_at(entry, 32),
+        },
+        codec,
+        payload: &entry[HEADER..],
+        place: offset + HEADER..offset + entry.len(),
+    })
+}
+
+fn split_first(stored: &[u8]) -> Option<&[u8]> {
+    if stored.len() < HEADER || stored[..4] != MAGIC {
+        return None;
+    }
+    let length = u32::from_le_bytes([stored[4], stored[5], stored[6], stored[7]]) as usize;
+    (HEADER..=stored.len()).contains(&length).then(|| &stored[..length])
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut eight = [0; 8];
+    eight.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(eight)
+}
+
+fn checksum(entry: &[u8]) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(&entry[..8]);
+    hash.update(&[0; 8]);
+    hash.update(&entry[DUE_AT + 8..]);
+    hash.digest()
+}
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;

@@ -1,0 +1,176 @@
+//! The errors of this crate. Each says what to do.
+
+use std::time::Duration;
+
+use crate::store::StoreError;
+
+/// Why a cache could not be built or installed.
+///
+/// No text of it holds a password.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct BuildError(#[from] pub(crate) BuildErrorKind);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildErrorKind {
+    #[error(
+        "the url {url:?} can't be used: {why}; write it as `redis://[user:password@]host[:port][/db]`, `unix:///path/to.sock` or `memory://`"
+    )]
+    Url { url: String, why: String },
+    #[error(
+        "the namespace {0:?} can't be used: it must be made of `A-Z a-z 0-9 _ -`, at least one and at most 64 of them, since it stands in front of the braces of every key"
+    )]
+    Namespace(String),
+    #[error("`{setting}` is {value}: it must be {allowed}")]
+    Setting { setting: &'static str, value: String, allowed: &'static str },
+    #[error(
+        "the server at {url} refuses the credentials: {why}; check user and password in the url"
+    )]
+    Authentication { url: String, why: String },
+    #[error(
+        "the user of {url} lacks a permission: {why}; it needs the commands get, set, del, pttl, pexpire, eval, evalsha, time, client|tracking on the keys of the namespace"
+    )]
+    Permission { url: String, why: String },
+    #[error("the server at {url} can't be used: {why}")]
+    Server { url: String, why: String },
+    #[error(
+        "a cache is installed already: call `redis_cached::init` once, at the start of the program; tests use `cache.scope(..)`"
+    )]
+    AlreadyInstalled,
+    #[error("called outside a tokio runtime: call `build().await` from async code that tokio runs")]
+    NoRuntime,
+}
+
+impl BuildError {
+    /// The url could not be parsed, or its scheme is not known.
+    #[must_use]
+    pub fn is_url(&self) -> bool {
+        matches!(self.0, BuildErrorKind::Url { .. })
+    }
+
+    /// The namespace holds a character that it must not hold.
+    #[must_use]
+    pub fn is_namespace(&self) -> bool {
+        matches!(self.0, BuildErrorKind::Namespace(_))
+    }
+
+    /// The server refuses user or password.
+    #[must_use]
+    pub fn is_authentication(&self) -> bool {
+        matches!(self.0, BuildErrorKind::Authentication { .. })
+    }
+
+    /// The user may not do what the cache has to do.
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        matches!(self.0, BuildErrorKind::Permission { .. })
+    }
+
+    /// [`init`](crate::init) was called a second time.
+    #[must_use]
+    pub fn is_already_installed(&self) -> bool {
+        matches!(self.0, BuildErrorKind::AlreadyInstalled)
+    }
+}
+
+/// Why a request to the cache itself (not a call of a cached function) failed.
+///
+/// A cached function never returns it: where the store can't be asked, the function runs.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(#[from] pub(crate) ErrorKind);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ErrorKind {
+    #[error("it is not known whether this was carried out: {0}; repeat it, that is always safe")]
+    Unconfirmed(#[source] StoreError),
+    #[error("the store can't be asked: {0}")]
+    Unavailable(#[source] StoreError),
+    #[error(
+        "not stored: a newer computation, `set` or invalidation of this key came first; read the value again"
+    )]
+    Superseded,
+    #[error("not stored: {0}")]
+    NotStorable(String),
+    #[error(
+        "there is no key: the `Display` of one of the arguments failed; make it write a text for every value"
+    )]
+    NoKey,
+    #[error("there is no cache: the function's `cache` expression is `None` for these arguments")]
+    NoCache,
+}
+
+impl Error {
+    /// Whether the request was carried out is unknown. To repeat it is safe.
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        matches!(self.0, ErrorKind::Unconfirmed(_))
+    }
+
+    /// The store could not be asked.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self.0, ErrorKind::Unavailable(_))
+    }
+
+    /// A `set` met a newer computation, `set` or invalidation of the same key.
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        matches!(self.0, ErrorKind::Superseded)
+    }
+
+    /// The value can't be stored: it is too large, or does not read back.
+    #[must_use]
+    pub fn is_not_storable(&self) -> bool {
+        matches!(self.0, ErrorKind::NotStorable(_))
+    }
+}
+
+/// Some background work had not ended when the time for it was over.
+///
+/// Nothing is damaged by that: what was still computing is dropped, and its leases are given back.
+#[derive(Debug, thiserror::Error)]
+#[error("{unfinished} background tasks were still running after {limit:?} and have been dropped")]
+pub struct ShutdownError {
+    pub(crate) unfinished: usize,
+    pub(crate) limit: Duration,
+}
+
+impl ShutdownError {
+    /// How many tasks were dropped.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+}
+
+/// The error of a computation that several callers waited for, where its type is erased
+/// (`anyhow::Error`, `eyre::Report`, `Box<dyn Error + Send + Sync>`).
+///
+/// Such an error can't be cloned, so all who waited get one of these around the same original. It
+/// prints as the original, and the original is its [`source`](std::error::Error::source): look for
+/// a type with `error.chain().find_map(|cause| cause.downcast_ref::<NotFound>())`.
+pub struct SharedError(pub(crate) std::sync::Arc<dyn AsDynError>);
+
+/// An erased error that several callers can hold at once.
+pub(crate) trait AsDynError: Send + Sync + 'static {
+    fn as_dyn(&self) -> &(dyn std::error::Error + 'static);
+}
+
+impl std::fmt::Debug for SharedError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SharedError({:?})", self.0.as_dyn())
+    }
+}
+
+impl std::fmt::Display for SharedError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0.as_dyn())
+    }
+}
+
+impl std::error::Error for SharedError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.0.as_dyn())
+    }
+}

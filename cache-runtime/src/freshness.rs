@@ -1,0 +1,99 @@
+//! Decides what a stored entry may be used for. Pure: it never reads a clock.
+
+use std::time::Duration;
+
+use crate::entry::Life;
+
+/// What a usable entry is to the caller that read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    Fresh,
+    /// Served at once, and refreshed in the background.
+    Stale,
+}
+
+/// `now` is the latest that the server's clock may show; `None` where it is unknown.
+///
+/// Doubt counts as past: a refresh too early costs one body, a refresh too late costs the promise
+/// that a hot key never runs cold. The end of `ttl` is not asked here, the server enforces it.
+pub(crate) fn judge(life: &Life, now: Option<u64>) -> Freshness {
+    let has_window = life.due_at < life.ttl_end;
+    match now {
+        _ if !has_window => Freshness::Fresh,
+        Some(now) if now < life.due_at => Freshness::Fresh,
+        _ => Freshness::Stale,
+    }
+}
+
+/// When an entry whose computation began at `born_at` is due and when it ends.
+///
+/// Jitter only ever shortens: `dice` is in `0..=1` and takes that part of `jitter_permille` away.
+pub(crate) fn plan(
+    born_at: u64,
+    ttl: Duration,
+    refresh_before: Option<Duration>,
+    jitter_permille: u16,
+    dice: f64,
+) -> Life {
+    let ttl = millis(ttl);
+    let most =
+        ttl / 1000 * u64::from(jitter_permille) + ttl % 1000 * u64::from(jitter_permille) / 1000;
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a random share of a ttl need not be exact, and `most` caps it"
+    )]
+    let cut = ((most as f64 * dice.clamp(0.0, 1.0)) as u64).min(most);
+    let ttl = (ttl - cut).max(1);
+    let ttl_end = born_at.saturating_add(ttl);
+    let due_at = match refresh_before {
+        // A window that jitter has swallowed whole still leaves the entry a fresh moment.
+        Some(window) => ttl_end.saturating_sub(millis(window)).max(born_at + 1).min(ttl_end),
+        None => ttl_end,
+    };
+    Life { born_at, due_at, ttl_end }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_stale_inside_its_window_and_whenever_time_is_in_doubt() {
+        let windowed = Life { born_at: 100, due_at: 200, ttl_end: 300 };
+        let plain = Life { due_at: 300, ..windowed };
+        let expired = Life { due_at: 0, ..windowed };
+        for (life, now, expected) in [
+            (windowed, Some(100), Freshness::Fresh),
+            (windowed, Some(199), Freshness::Fresh),
+            (windowed, Some(200), Freshness::Stale),
+            (windowed, None, Freshness::Stale),
+            (plain, Some(299), Freshness::Fresh),
+            (plain, None, Freshness::Fresh),
+            (expired, Some(101), Freshness::Stale),
+        ] {
+            assert_eq!(judge(&life, now), expected, "{life:?} at {now:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn c3_jitter_only_shortens(
+            born in 0u64..1 << 50, ttl in 1u64..1 << 40, window in 0u64..1 << 40,
+            jitter in 0u16..=500, dice in 0.0f64..=1.0,
+        ) {
+            let life = plan(born, Duration::from_millis(ttl), Some(Duration::from_millis(window)), jitter, dice);
+            prop_assert!(life.ttl_end <= born + ttl);
+            prop_assert!(life.ttl_end > born);
+            prop_assert!(life.ttl_end - born >= ttl - ttl * u64::from(jitter) / 1000 - 1);
+            prop_assert!(life.due_at <= life.ttl_end && life.due_at > born);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Background refreshes: a stale hit is served, and one process of the fleet computes anew.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::body;
+use crate::computation::{Computation, Finished};
+use crate::entry::{Judged, Life};
+use crate::freshness::{self, Freshness};
+use crate::lease::{self, Asked};
+use crate::lookup::{FlightKey, Request};
+use crate::sync::lock;
+use crate::telemetry;
+
+/// A process asks for the lease of one stale key this often, however many hits it serves.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// Keys that were asked for lately. Past this many, those asked for longer ago are forgotten.
+const MOST_ASKED: usize = 16_384;
+
+/// Bounds the refreshes of one cache.
+pub(crate) struct Refreshes {
+    places: Arc<Semaphore>,
+    asked: Mutex<HashMap<FlightKey, Instant>>,
+    closed: AtomicBool,
+}
+
+impl Refreshes {
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(most)),
+            asked: Mutex::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on no refresh starts.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Lets the next stale hit of this key ask at once.
+    pub(crate) fn forget(&self, key: &FlightKey) {
+        lock(&self.asked).remove(key);
+    }
+
+    /// A place, if this key is to be asked for now and one is free.
+    fn place(&self, key: FlightKey) -> Option<OwnedSemaphorePermit> {
+        if self.closed.load(Ordering::Acquire) {
+            return None;
+        }
+        let now = Instant::now();
+        let mut asked = lock(&self.asked);
+        if asked.get(&key).is_some_and(|until| now < *until) {
+            return None;
+        }
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        if asked.len() >= MOST_ASKED {
+            asked.retain(|_, until| now < *until);
+        }
+        if asked.len() >= MOST_ASKED {
+            asked.clear();
+        }
+        asked.insert(key, now + ASK_EVERY);
+        Some(place)
+    }
+}
+
+/// Starts a refresh behind a stale hit, unless one is not wanted now. Never waits.
+pub(crate) fn consider(
+    request: &Request,
+    computation: &mut dyn Computation,
+    judged: Judged,
+    life: Life,
+) {
+    // Without a runtime there is no background; a hit inside one will ask again.
+    if Handle::try_current().is_err() {
+        return;
+    }
+    let Some(place) = request.cache.refreshes.place(request.flight_key()) else { return };
+    let Some(computation) = computation.detach() else { return };
+    let request = request.clone();
+    let work = request.cache.work.clone();
+    let scope = crate::cache::scope_of_task();
+    let refresh = async move {
+        run(&request, computation, &judged, life).await;
+        drop(place);
+    };
+    match scope {
+        Some(cache) => work.spawn_body(cache.scope(refresh)),
+        None => work.spawn_body(refresh),
+    }
+}
+
+async fn run(
+    request: &Request,
+    mut computation: Box<dyn Computation>,
+    judged: &Judged,
+    life: Life,
+) {
+    let deadline = request.cache.deadline();
+    let lock_ttl = request.site.policy.lock_ttl;
+    let lease = match lease::take(&request.cache, &request.key, judged, lock_ttl, deadline).await {
+        Asked::Granted(lease) => lease,
+        Asked::Unknown(error) => {
+            return telemetry::store_trouble(request.site, &request.key, &error);
+        }
+        Asked::Changed | Asked::Held(_) | Asked::Pass => {
+            return telemetry::step(request.site, &request.key, "refresh left to another");
+        }
+    };
+    // The hit may have been called stale only because this process was in doubt about the time.
+    if freshness::judge(&life, Some(lease.born_at())) == Freshness::Fresh {
+        return;
+    }
+    let product = match body::run(request, &mut *computation, Some(&lease)).await {
+        Finished::Value => body::encode(request, &*computation),
+        Finished::Failed => None,
+    };
+    match product {
+        Some(product) => {
+            // What went wrong has been told; the old value lives on.
+            let _ = body::commit(request, lease, &product).await;
+        }
+        None => {
+            telemetry::step(request.site, &request.key, "refresh failed");
+            lease.fail().await;
+        }
+    }
+}

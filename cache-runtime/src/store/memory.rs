@@ -1,0 +1,274 @@
+//! The embedded store: one process, no server. Also where timing is tested, on a paused clock.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{Claim, Commit, FIRST_PASS, Granted, Polling, Take, Waited, lease_text};
+use crate::entry::{self, Judged};
+use crate::freshness::millis;
+use crate::key::Key;
+use crate::sync::lock;
+
+/// Keeps at most `capacity` bytes of values; what ends soonest goes first.
+pub(crate) struct Memory {
+    epoch_micros: u64,
+    started: Instant,
+    capacity: usize,
+    shelf: Mutex<Shelf>,
+    /// Woken whenever any lease ends. Only the leader of a flight waits here, so few do.
+    lease_ended: Notify,
+}
+
+#[derive(Default)]
+struct Shelf {
+    values: HashMap<String, Stored>,
+    by_end: BTreeSet<(u64, String)>,
+    bytes: usize,
+    leases: HashMap<String, Lease>,
+    /// Makes two leases of one microsecond differ.
+    last_micros: u64,
+}
+
+struct Stored {
+    bytes: Vec<u8>,
+    ends_at: u64,
+}
+
+struct Lease {
+    content: String,
+    ends_at: u64,
+}
+
+impl Shelf {
+    fn value(&mut self, name: &str, now: u64) -> Option<&mut Stored> {
+        if self.values.get(name).is_some_and(|stored| stored.ends_at <= now) {
+            self.remove(name);
+        }
+        self.values.get_mut(name)
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(stored) = self.values.remove(name) {
+            self.bytes -= stored.bytes.len();
+            self.by_end.remove(&(stored.ends_at, name.to_owned()));
+        }
+    }
+
+    fn insert(&mut self, name: &str, bytes: Vec<u8>, ends_at: u64, capacity: usize) {
+        self.remove(name);
+        self.bytes += bytes.len();
+        self.by_end.insert((ends_at, name.to_owned()));
+        self.values.insert(name.to_owned(), Stored { bytes, ends_at });
+        while self.bytes > capacity {
+            let Some((_, soonest)) = self.by_end.first().cloned() else { break };
+            self.remove(&soonest);
+        }
+    }
+
+    fn lease(&mut self, name: &str, now: u64) -> Option<&str> {
+        if self.leases.get(name).is_some_and(|lease| lease.ends_at <= now) {
+            self.leases.remove(name);
+        }
+        self.leases.get(name).map(|lease| lease.content.as_str())
+    }
+
+    fn grant(
+        &mut self,
+        key: &Key,
+        token: &str,
+        failures: u32,
+        micros: u64,
+        lock_ttl: Duration,
+    ) -> Granted {
+        // Leases that nobody asked for again would pile up.
+        let now = micros / 1000;
+        if self.leases.len() > 1024 && self.leases.len().is_power_of_two() {
+            self.leases.retain(|_, lease| lease.ends_at > now);
+        }
+        self.last_micros = micros.max(self.last_micros + 1);
+        let content = lease_text::granted(token, self.last_micros, failures);
+        let lease = Lease { content: content.clone(), ends_at: now + millis(lock_ttl) };
+        self.leases.insert(key.name().to_owned(), lease);
+        Granted { content, server_ms: now }
+    }
+}
+
+fn matches(stored: Option<&mut Stored>, judged: &Judged) -> bool {
+    stored.map_or(Judged::ABSENT, |stored| Judged::of(&stored.bytes)) == *judged
+}
+
+impl Memory {
+    pub(crate) fn new(capacity: usize) -> Self {
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            epoch_micros: u64::try_from(epoch.as_micros()).unwrap_or(0),
+            started: Instant::now(),
+            capacity,
+            shelf: Mutex::default(),
+            lease_ended: Notify::new(),
+        }
+    }
+
+    fn micros(&self) -> u64 {
+        let since = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX / 2);
+        self.epoch_micros + since
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.micros() / 1000
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Vec<u8> {
+        let now = self.now();
+        lock(&self.shelf)
+            .value(key.name(), now)
+            .map_or_else(Vec::new, |stored| stored.bytes.clone())
+    }
+
+    pub(crate) fn take(&self, key: &Key, judged: &Judged, token: &str, lock_ttl: Duration) -> Take {
+        let micros = self.micros();
+        let now = micros / 1000;
+        let mut shelf = lock(&self.shelf);
+        if let Some(content) = shelf.lease(key.name(), now)
+            && content.starts_with(token)
+        {
+            return Take::Granted(Granted { content: content.to_owned(), server_ms: now });
+        }
+        if !matches(shelf.value(key.name(), now), judged) {
+            return Take::Changed;
+        }
+        let failures = match shelf.lease(key.name(), now) {
+            None => 0,
+            Some(content) => match lease_text::parse_pass(content) {
+                None => return Take::Held(content.to_owned()),
+                Some((until, _)) if now < until => return Take::Pass,
+                Some((_, failures)) => failures,
+            },
+        };
+        Take::Granted(shelf.grant(key, token, failures, micros, lock_ttl))
+    }
+
+    pub(crate) fn seize(&self, key: &Key, token: &str, lock_ttl: Duration) -> Granted {
+        let granted = lock(&self.shelf).grant(key, token, 0, self.micros(), lock_ttl);
+        self.lease_ended.notify_waiters();
+        granted
+    }
+
+    pub(crate) fn renew(&self, key: &Key, content: &str, lock_ttl: Duration) -> bool {
+        let now = self.now();
+        let mut shelf = lock(&self.shelf);
+        if shelf.lease(key.name(), now) != Some(content) {
+            return false;
+        }
+        if let Some(lease) = shelf.leases.get_mut(key.name()) {
+            lease.ends_at = now + millis(lock_ttl);
+        }
+        true
+    }
+
+    pub(crate) fn commit(&self, key: &Key, content: &str, sealed: &[u8], ends_at: u64) -> Commit {
+        let now = self.now();
+        let mut shelf = lock(&self.shelf);
+        if shelf.lease(key.name(), now) != Some(content) {
+            return Commit::Refused;
+        }
+        if now >= ends_at {
+            return Commit::Late;
+        }
+        let mut bytes = sealed.to_vec();
+        let mut ends_at = ends_at;
+        if let Some(stored) = shelf.value(key.name(), now)
+            && let Some(other) = entry::other_than(&stored.bytes, entry::fingerprint_of(sealed))
+        {
+            bytes.extend_from_slice(other);
+            ends_at = ends_at.min(stored.ends_at);
+        }
+        shelf.insert(key.name(), bytes, ends_at, self.capacity);
+        shelf.leases.remove(key.name());
+        self.lease_ended.notify_waiters();
+        Commit::Stored
+    }
+
+    pub(crate) fn pass(&self, key: &Key, content: &str, longest: Duration) {
+        let now = self.now();
+        let mut shelf = lock(&self.shelf);
+        if shelf.lease(key.name(), now) != Some(content) {
+            return;
+        }
+        let failures = lease_text::failures(content).saturating_add(1);
+        let doubled = millis(FIRST_PASS).saturating_mul(1 << (failures - 1).min(20));
+        let span = doubled.min(millis(longest));
+        let marker =
+            Lease { content: lease_text::pass(now + span, failures), ends_at: now + span * 2 };
+        shelf.leases.insert(key.name().to_owned(), marker);
+        self.lease_ended.notify_waiters();
+    }
+
+    pub(crate) fn release(&self, key: &Key, claim: &Claim) {
+        let now = self.now();
+        let mut shelf = lock(&self.shelf);
+        let mine = shelf.lease(key.name(), now).is_some_and(|stored| match claim {
+            Claim::Content(content) => stored == content,
+            Claim::Token(token) => stored.starts_with(token.as_str()),
+        });
+        if mine {
+            shelf.leases.remove(key.name());
+            self.lease_ended.notify_waiters();
+        }
+    }
+
+    pub(crate) fn remove(&self, key: &Key, judged: &Judged) {
+        let now = self.now();
+        let mut shelf = lock(&self.shelf);
+        if matches(shelf.value(key.name(), now), judged) {
+            shelf.remove(key.name());
+        }
+    }
+
+    pub(crate) fn invalidate(&self, key: &Key) {
+        let mut shelf = lock(&self.shelf);
+        shelf.leases.remove(key.name());
+        shelf.remove(key.name());
+        self.lease_ended.notify_waiters();
+    }
+
+    pub(crate) fn expire(&self, key: &Key) {
+        let now = self.now();
+        let mut shelf = lock(&self.shelf);
+        shelf.leases.remove(key.name());
+        if let Some(stored) = shelf.value(key.name(), now) {
+            for at in entry::due_offsets(&stored.bytes) {
+                stored.bytes[at..at + 8].fill(0);
+            }
+        }
+        self.lease_ended.notify_waiters();
+    }
+
+    pub(crate) fn remaining(&self, key: &Key) -> Option<Duration> {
+        let now = self.now();
+        let mut shelf = lock(&self.shelf);
+        shelf.value(key.name(), now).map(|stored| Duration::from_millis(stored.ends_at - now))
+    }
+
+    pub(crate) async fn wait_for_lease(&self, key: &Key, held: &str, until: Instant) -> Waited {
+        let mut polling = Polling::new();
+        loop {
+            let ended = self.lease_ended.notified();
+            tokio::pin!(ended);
+            // Listening begins before looking, so that no end falls between the two.
+            ended.as_mut().enable();
+            let now = self.now();
+            if lock(&self.shelf).lease(key.name(), now) != Some(held) {
+                return Waited::Ended;
+            }
+            if Instant::now() >= until {
+                return Waited::TimedOut;
+            }
+            let _ = tokio::time::timeout_at(polling.next(until), ended).await;
+        }
+    }
+}

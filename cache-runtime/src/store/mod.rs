@@ -1,0 +1,287 @@
+//! Where entries and leases live: bytes in, bytes out.
+//!
+//! Each method is one atomic step of the protocol. A store never sees a user's type.
+
+pub(crate) mod memory;
+pub(crate) mod redis;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::entry::Judged;
+use crate::key::Key;
+use memory::Memory;
+use redis::Redis;
+
+/// The failure marker's first length; it doubles up to the function's `lock_ttl`.
+pub(crate) const FIRST_PASS: Duration = Duration::from_secs(1);
+
+/// Why a store did not carry out a step.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("no answer within {0:?}")]
+    Deadline(Duration),
+    #[error("not connected: {0}")]
+    Unconnected(String),
+    #[error("refused by the server: {0}")]
+    Server(String),
+}
+
+/// A lease that was given, and the server's time when it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Granted {
+    /// The whole content of the lease key. Made unique by the server, so that a request which is
+    /// sent again or arrives late cannot revive an old one.
+    pub(crate) content: String,
+    pub(crate) server_ms: u64,
+}
+
+/// What a request for a lease came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Take {
+    Granted(Granted),
+    /// Something else is stored by now than what the caller judged.
+    Changed,
+    /// Somebody computes; the content names whose lease it is.
+    Held(String),
+    /// The last computation ended without a value a moment ago.
+    Pass,
+}
+
+/// What a commit came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Commit {
+    Stored,
+    /// The lease is no longer exactly the one that was given.
+    Refused,
+    /// The entry's life was over before it was stored.
+    Late,
+}
+
+/// How a caller names a lease that it wants to give back.
+#[derive(Clone, Debug)]
+pub(crate) enum Claim {
+    Content(String),
+    /// The reply to the request was never seen; the random part is the caller's own all the same.
+    Token(String),
+}
+
+pub(crate) enum Store {
+    Memory(Memory),
+    Redis(Redis),
+}
+
+impl Store {
+    /// One `GET`. Nothing stored is an empty string: an entry never is one.
+    pub(crate) async fn get(&self, key: &Key, deadline: Instant) -> Result<Vec<u8>, StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.get(key)),
+            Self::Redis(store) => store.get(key, deadline).await,
+        }
+    }
+
+    /// Asks for the lease, provided that the value is still the one that was judged.
+    pub(crate) async fn take(
+        &self,
+        key: &Key,
+        judged: &Judged,
+        token: &str,
+        lock_ttl: Duration,
+        deadline: Instant,
+    ) -> Result<Take, StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.take(key, judged, token, lock_ttl)),
+            Self::Redis(store) => store.take(key, judged, token, lock_ttl, deadline).await,
+        }
+    }
+
+    /// Takes the lease away from whoever holds it.
+    pub(crate) async fn seize(
+        &self,
+        key: &Key,
+        token: &str,
+        lock_ttl: Duration,
+        deadline: Instant,
+    ) -> Result<Granted, StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.seize(key, token, lock_ttl)),
+            Self::Redis(store) => store.seize(key, token, lock_ttl, deadline).await,
+        }
+    }
+
+    /// Extends the lease; `false` where it is no longer the caller's.
+    pub(crate) async fn renew(
+        &self,
+        key: &Key,
+        content: &str,
+        lock_ttl: Duration,
+        deadline: Instant,
+    ) -> Result<bool, StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.renew(key, content, lock_ttl)),
+            Self::Redis(store) => store.renew(key, content, lock_ttl, deadline).await,
+        }
+    }
+
+    /// Stores a sealed entry and ends the lease, if it is still exactly the one given.
+    pub(crate) async fn commit(
+        &self,
+        key: &Key,
+        content: &str,
+        sealed: &[u8],
+        ends_at: u64,
+        deadline: Instant,
+    ) -> Result<Commit, StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.commit(key, content, sealed, ends_at)),
+            Self::Redis(store) => store.commit(key, content, sealed, ends_at, deadline).await,
+        }
+    }
+
+    /// Turns the lease into the marker that its computation ended without a value.
+    pub(crate) async fn pass(
+        &self,
+        key: &Key,
+        content: &str,
+        longest: Duration,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.pass(key, content, longest)),
+            Self::Redis(store) => store.pass(key, content, longest, deadline).await,
+        }
+    }
+
+    /// Gives a lease back, if it is still the caller's.
+    pub(crate) async fn release(
+        &self,
+        key: &Key,
+        claim: &Claim,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.release(key, claim)),
+            Self::Redis(store) => store.release(key, claim, deadline).await,
+        }
+    }
+
+    /// Removes the value, if it is still the one that was judged.
+    pub(crate) async fn remove(
+        &self,
+        key: &Key,
+        judged: &Judged,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.remove(key, judged)),
+            Self::Redis(store) => store.remove(key, judged, deadline).await,
+        }
+    }
+
+    /// Removes lease and value, the lease first.
+    pub(crate) async fn invalidate(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.invalidate(key)),
+            Self::Redis(store) => store.invalidate(key, deadline).await,
+        }
+    }
+
+    /// Removes the lease and makes every entry under the key due at once.
+    pub(crate) async fn expire(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.expire(key)),
+            Self::Redis(store) => store.expire(key, deadline).await,
+        }
+    }
+
+    /// How much longer the value will be kept; `None` where there is none.
+    pub(crate) async fn remaining(
+        &self,
+        key: &Key,
+        deadline: Instant,
+    ) -> Result<Option<Duration>, StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.remaining(key)),
+            Self::Redis(store) => store.remaining(key, deadline).await,
+        }
+    }
+
+    /// Returns when the lease no longer has this content, or at `until`.
+    pub(crate) async fn wait_for_lease(
+        &self,
+        key: &Key,
+        held: &str,
+        until: Instant,
+    ) -> Result<Waited, StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.wait_for_lease(key, held, until).await),
+            Self::Redis(store) => store.wait_for_lease(key, held, until).await,
+        }
+    }
+
+    /// The latest that the server's clock may show now.
+    pub(crate) fn latest_now(&self, key: &Key) -> Option<u64> {
+        match self {
+            Self::Memory(store) => Some(store.now()),
+            Self::Redis(store) => store.latest_now(key),
+        }
+    }
+
+    /// Whether the server answers at all.
+    pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Redis(store) => store.ping(deadline).await,
+        }
+    }
+}
+
+/// How waiting for somebody's lease ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Ended,
+    TimedOut,
+}
+
+/// Polling stands behind every push: a push may be lost, and an expiry tells nobody at once.
+pub(crate) struct Polling(Duration);
+
+impl Polling {
+    const FIRST: Duration = Duration::from_millis(20);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    pub(crate) fn new() -> Self {
+        Self(Self::FIRST)
+    }
+
+    /// The next pause: doubling, jittered, and never past `until`.
+    pub(crate) fn next(&mut self, until: Instant) -> Instant {
+        let pause = self.0.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.0 = (self.0 * 2).min(Self::LONGEST);
+        (Instant::now() + pause).min(until)
+    }
+}
+
+/// The texts that stand in a lease key; `scripts/*.lua` write and read the same.
+pub(crate) mod lease_text {
+    /// `token.microseconds.failures`
+    pub(crate) fn granted(token: &str, micros: u64, failures: u32) -> String {
+        format!("{token}.{micros}.{failures}")
+    }
+
+    /// `pass.milliseconds.failures`
+    pub(crate) fn pass(until_ms: u64, failures: u32) -> String {
+        format!("pass.{until_ms}.{failures}")
+    }
+
+    /// Until when, and after how many failures in a row, if this is the marker.
+    pub(crate) fn parse_pass(content: &str) -> Option<(u64, u32)> {
+        let (until, failures) = content.strip_prefix("pass.")?.split_once('.')?;
+        Some((until.parse().ok()?, failures.parse().ok()?))
+    }
+
+    pub(crate) fn failures(content: &str) -> u32 {
+        content.rsplit('.').next().and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+}

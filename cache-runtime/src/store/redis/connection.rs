@@ -1,0 +1,446 @@
+//! A pool of multiplexed connections for each tokio runtime that uses the cache.
+//!
+//! A connection's driver is a task, and dies with the runtime that made it; one of a runtime that
+//! nobody drives at the moment answers nothing. So a caller only ever uses connections that belong
+//! to its own runtime.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use ::redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo,
+    RedisError, ServerErrorKind, Value,
+};
+use tokio::runtime::{Handle, Id};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::super::StoreError;
+use super::Refusal;
+use super::scripts::Script;
+use super::watch::Watcher;
+use crate::clock::ServerClock;
+use crate::sync::lock;
+
+/// As many runtimes as one process may use the cache from at a time; the longest unused goes first.
+const MOST_RUNTIMES: usize = 64;
+/// A peer that has swallowed this many requests in a row is connected to anew.
+const MOST_TIMEOUTS: u32 = 3;
+/// After a failed attempt the next one waits this long, doubling.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) connections: usize,
+    pub(crate) deadline: Duration,
+    pub(crate) connect: Duration,
+}
+
+pub(crate) struct Link {
+    client: Client,
+    pub(crate) limits: Limits,
+    pools: RwLock<Vec<Arc<Pool>>>,
+}
+
+/// The connections that live on one runtime. The last lane carries the tracked reads of leases.
+pub(crate) struct Pool {
+    runtime: Id,
+    lanes: Vec<Arc<Lane>>,
+    pub(crate) watcher: Watcher,
+    pub(crate) clock: Arc<ServerClock>,
+    sampling: Arc<AtomicBool>,
+}
+
+/// One connection, or what takes its place at the moment.
+struct Lane {
+    state: Mutex<State>,
+    timeouts: AtomicU32,
+}
+
+enum State {
+    Idle,
+    Connecting { outcome: watch::Receiver<Option<Result<(), Refusal>>>, since: Instant },
+    Ready { connection: MultiplexedConnection, generation: u64 },
+    Failed { refusal: Refusal, until: Instant, pause: Duration },
+}
+
+impl Pool {
+    pub(crate) fn lanes(&self) -> usize {
+        self.lanes.len() - 1
+    }
+
+    fn tracked_lane(&self) -> usize {
+        self.lanes.len() - 1
+    }
+}
+
+impl Link {
+    pub(crate) fn new(info: ConnectionInfo, limits: Limits) -> Result<Self, RedisError> {
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(10))
+            .with_interval(Duration::from_secs(5));
+        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+        let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_tcp_settings(tcp).set_redis_settings(redis))?;
+        Ok(Self { client, limits, pools: RwLock::default() })
+    }
+
+    /// The pool of the caller's runtime.
+    pub(crate) fn pool(&self) -> Result<Arc<Pool>, StoreError> {
+        let runtime = Handle::try_current()
+            .map_err(|_| StoreError::Unconnected("called outside a tokio runtime".to_owned()))?
+            .id();
+        let known =
+            |pools: &[Arc<Pool>]| pools.iter().find(|pool| pool.runtime == runtime).cloned();
+        if let Some(pool) = known(&self.pools.read().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(pool);
+        }
+        let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = known(&pools) {
+            return Ok(pool);
+        }
+        if pools.len() >= MOST_RUNTIMES {
+            pools.remove(0);
+        }
+        let lane = || Lane { state: Mutex::new(State::Idle), timeouts: AtomicU32::new(0) };
+        let pool = Arc::new(Pool {
+            runtime,
+            lanes: (0..=self.limits.connections).map(|_| Arc::new(lane())).collect(),
+            watcher: Watcher::default(),
+            clock: Arc::new(ServerClock::new()),
+            sampling: Arc::default(),
+        });
+        pools.push(Arc::clone(&pool));
+        Ok(pool)
+    }
+
+    /// Sends one command; where the connection turns out to be dead, once more on a new one.
+    ///
+    /// Every command that is sent here may run twice: each compares before it writes, or deletes.
+    pub(crate) async fn send(
+        &self,
+        pool: &Pool,
+        lane: usize,
+        cmd: &Cmd,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
+        let attempt = async {
+            match self.send_once(pool, lane, cmd).await {
+                Err(Failure::Lost(_)) => self.send_once(pool, lane, cmd).await,
+                other => other,
+            }
+        };
+        match tokio::time::timeout_at(deadline, attempt).await {
+            Ok(Ok(value)) => {
+                pool.lanes[lane].timeouts.store(0, Ordering::Relaxed);
+                Ok(value)
+            }
+            Ok(Err(Failure::Lost(text) | Failure::Unconnected(text))) => {
+                Err(StoreError::Unconnected(text))
+            }
+            Ok(Err(Failure::Server(error))) => Err(StoreError::Server(error.to_string())),
+            Err(_) => {
+                pool.lanes[lane].timed_out();
+                Err(StoreError::Deadline(self.limits.deadline))
+            }
+        }
+    }
+
+    /// As [`send`](Self::send), on the connection whose reads the server tracks.
+    pub(crate) async fn send_tracked(
+        &self,
+        pool: &Pool,
+        cmd: &Cmd,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
+        self.send(pool, pool.tracked_lane(), cmd, deadline).await
+    }
+
+    /// Runs a script by its hash, and sends its text where the server has forgotten it.
+    pub(crate) async fn script(
+        &self,
+        pool: &Pool,
+        lane: usize,
+        script: &Script,
+        keys: &[&str],
+        args: &[&[u8]],
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
+        let command = |name: &str, body: &str| {
+            let mut cmd = ::redis::cmd(name);
+            cmd.arg(body).arg(keys.len()).arg(keys);
+            for &arg in args {
+                cmd.arg(arg);
+            }
+            cmd
+        };
+        let by_hash = command("EVALSHA", &script.hash);
+        match self.send(pool, lane, &by_hash, deadline).await {
+            Err(StoreError::Server(text)) if text.starts_with("NOSCRIPT") => {
+                self.send(pool, lane, &command("EVAL", script.source), deadline).await
+            }
+            other => other,
+        }
+    }
+
+    async fn send_once(&self, pool: &Pool, lane: usize, cmd: &Cmd) -> Result<Value, Failure> {
+        let (mut connection, generation) =
+            self.connection(pool, lane).await.map_err(Failure::Unconnected)?;
+        connection.send_packed_command(cmd).await.and_then(Value::extract_error).map_err(|error| {
+            if error.is_unrecoverable_error() || error.is_io_error() {
+                pool.lanes[lane].drop_connection(generation);
+                return Failure::Lost(error.to_string());
+            }
+            Failure::Server(ServerText::from(&error))
+        })
+    }
+
+    async fn connection(
+        &self,
+        pool: &Pool,
+        lane: usize,
+    ) -> Result<(MultiplexedConnection, u64), String> {
+        let (mut outcome, since) = match self.start(pool, lane) {
+            Started::Ready(connection, generation) => return Ok((connection, generation)),
+            Started::Failed(refusal) => return Err(refusal.text()),
+            Started::Connecting(outcome, since) => (outcome, since),
+        };
+        // An attempt that has already lasted a deadline is not worth another caller's.
+        let patience = since + self.limits.deadline;
+        let connected = tokio::time::timeout_at(patience, outcome.wait_for(Option::is_some)).await;
+        match connected.map(|outcome| outcome.map(|outcome| (*outcome).clone())) {
+            Ok(Ok(Some(Err(refusal)))) => Err(refusal.text()),
+            Ok(Ok(_)) => match &*lock(&pool.lanes[lane].state) {
+                State::Ready { connection, generation } => Ok((connection.clone(), *generation)),
+                _ => Err("the connection was lost again".to_owned()),
+            },
+            Ok(Err(_)) => Err("the runtime that was connecting has ended".to_owned()),
+            Err(_) => Err(format!("not connected within {:?}", self.limits.deadline)),
+        }
+    }
+
+    /// Connects every lane, for `build()`; the first refusal is the answer.
+    pub(crate) async fn connect_all(&self, pool: &Pool) -> Result<(), Refusal> {
+        for lane in 0..pool.lanes.len() {
+            match self.start(pool, lane) {
+                Started::Ready(..) => {}
+                Started::Failed(refusal) => return Err(refusal),
+                Started::Connecting(mut outcome, _) => {
+                    if let Ok(outcome) = outcome.wait_for(Option::is_some).await
+                        && let Some(Err(refusal)) = &*outcome
+                    {
+                        return Err(refusal.clone());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what the lane has, and sees to it that an idle one connects.
+    ///
+    /// Connecting is a task of its own: a caller that gives up leaves it running for the next.
+    fn start(&self, pool: &Pool, lane: usize) -> Started {
+        let slot = &pool.lanes[lane];
+        let mut state = lock(&slot.state);
+        let pause = match &*state {
+            State::Ready { connection, generation } => {
+                return Started::Ready(connection.clone(), *generation);
+            }
+            // An attempt whose task ended without an outcome died with its runtime.
+            State::Connecting { outcome, since } if outcome.has_changed().is_ok() => {
+                return Started::Connecting(outcome.clone(), *since);
+            }
+            State::Failed { refusal, until, .. } if Instant::now() < *until => {
+                return Started::Failed(refusal.clone());
+            }
+            State::Failed { pause, .. } => (*pause * 2).min(LONGEST_PAUSE),
+            State::Connecting { .. } | State::Idle => FIRST_PAUSE,
+        };
+        let (report, outcome) = watch::channel(None);
+        let since = Instant::now();
+        *state = State::Connecting { outcome: outcome.clone(), since };
+        drop(state);
+        let attempt = Attempt {
+            client: self.client.clone(),
+            limit: self.limits.connect,
+            watcher: (lane == pool.tracked_lane()).then(|| pool.watcher.clone()),
+        };
+        let slot = Arc::clone(slot);
+        let clock = Arc::clone(&pool.clock);
+        tokio::spawn(async move {
+            let connected = attempt.connect(&clock).await;
+            let result = slot.connected(connected, pause);
+            report.send_replace(Some(result));
+        });
+        Started::Connecting(outcome, since)
+    }
+
+    /// Asks for the server's time behind the caller, one question at a time.
+    pub(crate) fn sample_clock(&self, pool: &Arc<Pool>, lane: usize) {
+        if pool.sampling.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let Started::Ready(mut connection, _) = self.start(pool, lane) else {
+            pool.sampling.store(false, Ordering::Release);
+            return;
+        };
+        let (clock, sampling) = (Arc::clone(&pool.clock), Arc::clone(&pool.sampling));
+        let limit = self.limits.deadline;
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(limit, sample(&mut connection, &clock)).await;
+            sampling.store(false, Ordering::Release);
+        });
+    }
+}
+
+enum Started {
+    Ready(MultiplexedConnection, u64),
+    Connecting(watch::Receiver<Option<Result<(), Refusal>>>, Instant),
+    Failed(Refusal),
+}
+
+enum Failure {
+    /// The connection is gone; whether the command was carried out is unknown.
+    Lost(String),
+    Unconnected(String),
+    Server(ServerText),
+}
+
+/// A server's error as `CODE text`.
+struct ServerText(String);
+
+impl From<&RedisError> for ServerText {
+    fn from(error: &RedisError) -> Self {
+        match (error.code(), error.detail()) {
+            (Some(code), Some(detail)) => Self(format!("{code} {detail}")),
+            (Some(code), None) => Self(code.to_owned()),
+            _ => Self(error.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for ServerText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Lane {
+    fn drop_connection(&self, lost: u64) {
+        let mut state = lock(&self.state);
+        if matches!(&*state, State::Ready { generation, .. } if *generation == lost) {
+            *state = State::Idle;
+        }
+    }
+
+    /// Timeouts alone do not make redis-rs reconnect: a peer behind a dead route stays connected.
+    fn timed_out(&self) {
+        if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 < MOST_TIMEOUTS {
+            return;
+        }
+        self.timeouts.store(0, Ordering::Relaxed);
+        let mut state = lock(&self.state);
+        if matches!(&*state, State::Ready { .. }) {
+            *state = State::Idle;
+        }
+    }
+
+    fn connected(
+        &self,
+        connected: Result<MultiplexedConnection, Refusal>,
+        pause: Duration,
+    ) -> Result<(), Refusal> {
+        let mut state = lock(&self.state);
+        match connected {
+            Ok(connection) => {
+                *state = State::Ready { connection, generation: fastrand::u64(..) };
+                Ok(())
+            }
+            Err(refusal) => {
+                let jittered = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
+                let until = Instant::now() + jittered;
+                *state = State::Failed { refusal: refusal.clone(), until, pause };
+                Err(refusal)
+            }
+        }
+    }
+}
+
+struct Attempt {
+    client: Client,
+    limit: Duration,
+    /// Set for the connection that tracks.
+    watcher: Option<Watcher>,
+}
+
+impl Attempt {
+    async fn connect(&self, clock: &ServerClock) -> Result<MultiplexedConnection, Refusal> {
+        let mut config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.limit))
+            // Every caller brings its own deadline.
+            .set_response_timeout(None);
+        if let Some(watcher) = self.watcher.clone() {
+            config = config.set_push_sender(move |push: PushInfo| {
+                watcher.pushed(&push);
+                Ok::<(), std::convert::Infallible>(())
+            });
+        }
+        let connect = async {
+            let mut connection =
+                self.client.get_multiplexed_async_connection_with_config(&config).await?;
+            clock.forget();
+            sample(&mut connection, clock).await?;
+            if self.watcher.is_some() {
+                ::redis::cmd("CLIENT")
+                    .arg("TRACKING")
+                    .arg("ON")
+                    .exec_async(&mut connection)
+                    .await?;
+            }
+            Ok(connection)
+        };
+        match tokio::time::timeout(self.limit, connect).await {
+            Ok(connected) => {
+                connected.map_err(|error: RedisError| Refusal::from_connecting(&error))
+            }
+            Err(_) => Err(Refusal::Unreachable(format!("no answer within {:?}", self.limit))),
+        }
+    }
+}
+
+async fn sample(
+    connection: &mut MultiplexedConnection,
+    clock: &ServerClock,
+) -> Result<(), RedisError> {
+    let sent = Instant::now();
+    let (seconds, micros): (u64, u64) = ::redis::cmd("TIME").query_async(connection).await?;
+    clock.sample(sent, seconds * 1000 + micros / 1000);
+    Ok(())
+}
+
+impl Refusal {
+    fn from_connecting(error: &RedisError) -> Self {
+        match error.kind() {
+            ErrorKind::AuthenticationFailed => Self::Authentication(error.to_string()),
+            ErrorKind::Server(ServerErrorKind::NoPerm) => Self::Permission(error.to_string()),
+            _ if error.is_io_error() || error.is_timeout() || error.is_connection_refusal() => {
+                Self::Unreachable(error.to_string())
+            }
+            _ => Self::from_text(ServerText::from(error).0),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Unreachable(text) => format!("the server can't be reached: {text}"),
+            Self::Authentication(text) => format!("the server refuses the credentials: {text}"),
+            Self::Permission(text) => format!("the user lacks a permission: {text}"),
+            Self::Other(text) => text.clone(),
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The steps of the protocol as Redis commands. Redis 7 or later.
+
+mod connection;
+mod scripts;
+mod watch;
+
+use std::time::Duration;
+
+use ::redis::{Cmd, ConnectionInfo, Value};
+use tokio::time::Instant;
+
+use super::{Claim, Commit, FIRST_PASS, Granted, Polling, StoreError, Take, Waited};
+use crate::entry::{self, Judged};
+use crate::freshness::millis;
+use crate::key::Key;
+pub(crate) use connection::Limits;
+use connection::Link;
+use scripts::Script;
+
+/// Commits of large values get this much more time for each byte: 10 MB/s.
+const NANOS_PER_BYTE: u64 = 100;
+
+pub(crate) struct Redis {
+    link: Link,
+}
+
+impl Redis {
+    pub(crate) fn new(info: ConnectionInfo, limits: Limits) -> Result<Self, ::redis::RedisError> {
+        Ok(Self { link: Link::new(info, limits)? })
+    }
+
+    pub(crate) async fn get(&self, key: &Key, deadline: Instant) -> Result<Vec<u8>, StoreError> {
+        let pool = self.link.pool()?;
+        let mut get = ::redis::cmd("GET");
+        get.arg(key.name());
+        match self.link.send(&pool, key.lane(pool.lanes()), &get, deadline).await? {
+            Value::BulkString(bytes) => Ok(bytes),
+            Value::Nil => Ok(Vec::new()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(crate) async fn take(
+        &self,
+        key: &Key,
+        judged: &Judged,
+        token: &str,
+        lock_ttl: Duration,
+        deadline: Instant,
+    ) -> Result<Take, StoreError> {
+        let keys = [key.name(), &key.lease()];
+        let length = judged.length.to_string();
+        let life = millis(lock_ttl).to_string();
+        let args: [&[u8]; 4] =
+            [judged.head(), length.as_bytes(), token.as_bytes(), life.as_bytes()];
+        let (status, content, server_ms) =
+            self.lease_reply(key, &scripts::TAKE, &keys, &args, deadline).await?;
+        match status.as_str() {
+            "granted" => Ok(Take::Granted(Granted { content, server_ms })),
+            "changed" => Ok(Take::Changed),
+            "held" => Ok(Take::Held(content)),
+            "pass" => Ok(Take::Pass),
+            other => Err(StoreError::Server(format!("unknown reply {other:?} to a take"))),
+        }
+    }
+
+    pub(crate) async fn seize(
+        &self,
+        key: &Key,
+        token: &str,
+        lock_ttl: Duration,
+        deadline: Instant,
+    ) -> Result<Granted, StoreError> {
+        let life = millis(lock_ttl).to_string();
+        let args = [token.as_bytes(), life.as_bytes()];
+        let (_, content, server_ms) =
+            self.lease_reply(key, &scripts::SEIZE, &[&key.lease()], &args, deadline).await?;
+        Ok(Granted { content, server_ms })
+    }
+
+    /// Every reply that names the server's time also sets the clock.
+    async fn lease_reply(
+        &self,
+        key: &Key,
+        script: &Script,
+        keys: &[&str],
+        args: &[&[u8]],
+        deadline: Instant,
+    ) -> Result<(String, String, u64), StoreError> {
+        let pool = self.link.pool()?;
+        let sent = Instant::now();
+        let reply =
+            self.link.script(&pool, key.lane(pool.lanes()), script, keys, args, deadline).await?;
+        let parsed: (String, String, u64) = ::redis::from_redis_value(reply)
+            .map_err(|error| StoreError::Server(error.to_string()))?;
+        pool.clock.sample(sent, parsed.2);
+        Ok(parsed)
+    }
+
+    pub(crate) async fn renew(
+        &self,
+        key: &Key,
+        content: &str,
+        lock_ttl: Duration,
+        deadline: Instant,
+    ) -> Result<bool, StoreError> {
+        let life = millis(lock_ttl).to_string();
+        let args = [content.as_bytes(), life.as_bytes()];
+        let reply = self.script(key, &scripts::RENEW, &[&key.lease()], &args, deadline).await?;
+        Ok(reply == Value::Int(1))
+    }
+
+    pub(crate) async fn commit(
+        &self,
+        key: &Key,
+        content: &str,
+        sealed: &[u8],
+        ends_at: u64,
+        deadline: Instant,
+    ) -> Result<Commit, StoreError> {
+        let deadline = deadline + Duration::from_nanos(sealed.len() as u64 * NANOS_PER_BYTE);
+        let keys = [key.name(), &key.lease()];
+        let end = ends_at.to_string();
+        let fingerprint = entry::fingerprint_of(sealed).to_le_bytes();
+        let args: [&[u8]; 4] = [content.as_bytes(), sealed, end.as_bytes(), &fingerprint];
+        let reply = self.script(key, &scripts::COMMIT, &keys, &args, deadline).await?;
+        match &reply {
+            Value::BulkString(text) if text == b"stored" => Ok(Commit::Stored),
+            Value::BulkString(text) if text == b"refused" => Ok(Commit::Refused),
+            Value::BulkString(text) if text == b"late" => Ok(Commit::Late),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    pub(crate) async fn pass(
+        &self,
+        key: &Key,
+        content: &str,
+        longest: Duration,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let first = millis(FIRST_PASS).to_string();
+        let longest = millis(longest).to_string();
+        let args = [content.as_bytes(), first.as_bytes(), longest.as_bytes()];
+        self.script(key, &scripts::PASS, &[&key.lease()], &args, deadline).await.map(drop)
+    }
+
+    pub(crate) async fn release(
+        &self,
+        key: &Key,
+        claim: &Claim,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let (text, beginning) = match claim {
+            Claim::Content(content) => (content, b"0"),
+            Claim::Token(token) => (token, b"1"),
+        };
+        let args: [&[u8]; 2] = [text.as_bytes(), beginning];
+        self.script(key, &scripts::RELEASE, &[&key.lease()], &args, deadline).await.map(drop)
+    }
+
+    pub(crate) async fn remove(
+        &self,
+        key: &Key,
+        judged: &Judged,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let length = judged.length.to_string();
+        let args = [judged.head(), length.as_bytes()];
+        self.script(key, &scripts::REMOVE, &[key.name()], &args, deadline).await.map(drop)
+    }
+
+    pub(crate) async fn invalidate(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
+        let mut del = ::redis::cmd("DEL");
+        del.arg(key.lease()).arg(key.name());
+        self.command(key, &del, deadline).await.map(drop)
+    }
+
+    pub(crate) async fn expire(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
+        let keys = [key.name(), &key.lease()];
+        match self.script(key, &scripts::EXPIRE, &keys, &[], deadline).await {
+            // A server out of memory refuses to patch, but not to delete.
+            Err(StoreError::Server(_)) => self.invalidate(key, deadline).await,
+            other => other.map(drop),
+        }
+    }
+
+    pub(crate) async fn remaining(
+        &self,
+        key: &Key,
+        deadline: Instant,
+    ) -> Result<Option<Duration>, StoreError> {
+        let mut pttl = ::redis::cmd("PTTL");
+        pttl.arg(key.name());
+        match self.command(key, &pttl, deadline).await? {
+            Value::Int(ms) => Ok(u64::try_from(ms).ok().map(Duration::from_millis)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(crate) async fn wait_for_lease(
+        &self,
+        key: &Key,
+        held: &str,
+        until: Instant,
+    ) -> Result<Waited, StoreError> {
+        let pool = self.link.pool()?;
+        let name = key.lease();
+        let watched = pool.watcher.listen(&name);
+        let mut get = ::redis::cmd("GET");
+        get.arg(&name);
+        let mut polling = Polling::new();
+        loop {
+            let ended = watched.ended();
+            tokio::pin!(ended);
+            // Listening begins before asking, so that no push falls between the two.
+            ended.as_mut().enable();
+            let deadline = (Instant::now() + self.link.limits.deadline).min(until);
+            let lease = self.link.send_tracked(&pool, &get, deadline).await;
+            match lease {
+                Ok(Value::BulkString(content)) if content == held.as_bytes() => {}
+                Ok(_) => return Ok(Waited::Ended),
+                Err(_) if Instant::now() >= until => return Ok(Waited::TimedOut),
+                Err(error) => return Err(error),
+            }
+            if Instant::now() >= until {
+                return Ok(Waited::TimedOut);
+            }
+            let _ = tokio::time::timeout_at(polling.next(until), ended).await;
+        }
+    }
+
+    pub(crate) fn latest_now(&self, key: &Key) -> Option<u64> {
+        let pool = self.link.pool().ok()?;
+        if pool.clock.wants_sample() {
+            self.link.sample_clock(&pool, key.lane(pool.lanes()));
+        }
+        pool.clock.latest()
+    }
+
+    pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), StoreError> {
+        let pool = self.link.pool()?;
+        self.link.send(&pool, 0, &::redis::cmd("PING"), deadline).await.map(drop)
+    }
+
+    /// Connects every lane and runs a script that touches one key of the namespace, so that a wrong
+    /// password or a missing permission is known before the first call.
+    pub(crate) async fn check(&self, namespace: &str) -> Result<(), Refusal> {
+        let pool = self.link.pool().map_err(|error| Refusal::Unreachable(error.to_string()))?;
+        self.link.connect_all(&pool).await?;
+        let deadline = Instant::now() + self.link.limits.connect;
+        let probe = Key::render(namespace, &[]).map_err(|_| Refusal::Unreachable(String::new()))?;
+        let claim = Claim::Token("probe".to_owned());
+        let probes = [
+            self.get(&probe, deadline).await.map(drop),
+            self.release(&probe, &claim, deadline).await,
+        ];
+        for probe in probes {
+            match probe {
+                Err(StoreError::Server(text)) => return Err(Refusal::from_text(text)),
+                Err(error) => return Err(Refusal::Unreachable(error.to_string())),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn script(
+        &self,
+        key: &Key,
+        script: &Script,
+        keys: &[&str],
+        args: &[&[u8]],
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
+        let pool = self.link.pool()?;
+        self.link.script(&pool, key.lane(pool.lanes()), script, keys, args, deadline).await
+    }
+
+    async fn command(&self, key: &Key, cmd: &Cmd, deadline: Instant) -> Result<Value, StoreError> {
+        let pool = self.link.pool()?;
+        self.link.send(&pool, key.lane(pool.lanes()), cmd, deadline).await
+    }
+}
+
+/// Why a server that was reached, or not, can't be used.
+#[derive(Clone, Debug)]
+pub(crate) enum Refusal {
+    Unreachable(String),
+    Authentication(String),
+    Permission(String),
+    Other(String),
+}
+
+impl Refusal {
+    fn from_text(text: String) -> Self {
+        let code = text.split([' ', ':']).next().unwrap_or_default();
+        match code {
+            "WRONGPASS" | "NOAUTH" | "AuthenticationFailed" => Self::Authentication(text),
+            "NOPERM" => Self::Permission(text),
+            "LOADING" | "BUSY" | "MASTERDOWN" => Self::Unreachable(text),
+            _ => Self::Other(text),
+        }
+    }
+}
+
+fn unexpected(value: &Value) -> StoreError {
+    // The kind only: a reply may hold a user's data.
+    let kind = match value {
+        Value::Nil => "nil",
+        Value::Int(_) => "an integer",
+        Value::BulkString(_) => "a string",
+        Value::Array(_) => "an array",
+        _ => "something else",
+    };
+    StoreError::Server(format!("unexpected reply: {kind}"))
+}

@@ -1,0 +1,10 @@
+-- Marks that the computation under this lease ended without a value; each failure doubles the time.
+-- KEYS: lease. ARGV: content, first span in ms, longest span in ms.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local failures = tonumber(string.match(ARGV[1], '%.(%d+)$')) + 1
+local span = math.min(tonumber(ARGV[2]) * 2 ^ math.min(failures - 1, 20), tonumber(ARGV[3]))
+local content = string.format('pass.%d.%d', now + span, failures)
+redis.call('SET', KEYS[1], content, 'PX', string.format('%d', span * 2))
+return 1

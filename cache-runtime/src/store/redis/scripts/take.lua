@@ -1,0 +1,23 @@
+-- Takes the lease, provided that the value is still the one the caller judged and nobody computes.
+-- KEYS: value, lease. ARGV: judged head, judged length, token, lease life in ms.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease = redis.call('GET', KEYS[2])
+-- The same request may run twice: its own lease is recognised by the random part.
+if lease and string.sub(lease, 1, #ARGV[3]) == ARGV[3] then
+  return {'granted', lease, now}
+end
+if redis.call('STRLEN', KEYS[1]) ~= tonumber(ARGV[2])
+  or (#ARGV[1] > 0 and redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1]) then
+  return {'changed', '', now}
+end
+local failures = '0'
+if lease then
+  local till, count = string.match(lease, '^pass%.(%d+)%.(%d+)$')
+  if not till then return {'held', lease, now} end
+  if now < tonumber(till) then return {'pass', lease, now} end
+  failures = count
+end
+local content = ARGV[3] .. '.' .. time[1] .. string.format("%06d", time[2]) .. '.' .. failures
+redis.call('SET', KEYS[2], content, 'PX', ARGV[4])
+return {'granted', content, now}

@@ -1,0 +1,83 @@
+//! What is told to `tracing`: function name and key digest, never the key.
+
+use crate::key::Key;
+use crate::site::{Site, Warning};
+
+/// How one call was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Hit,
+    Stale,
+    Computed,
+    Shared,
+    Unleased,
+    Bypassed,
+}
+
+impl Outcome {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Computed => "computed",
+            Self::Shared => "shared",
+            Self::Unleased => "computed without a lease",
+            Self::Bypassed => "bypassed",
+        }
+    }
+}
+
+macro_rules! told {
+    ($site:expr, $key:expr, $($rest:tt)*) => {
+        tracing::debug!(
+            target: "redis_cached",
+            function = $site.function(),
+            module = $site.module(),
+            key_digest = %format_args!("{:032x}", $key.digest()),
+            $($rest)*
+        )
+    };
+}
+
+pub(crate) fn answered(site: &Site, key: &Key, outcome: Outcome) {
+    told!(site, key, outcome = outcome.text(), "answered");
+}
+
+/// A step of the protocol that the caller does not see.
+pub(crate) fn step(site: &Site, key: &Key, step: &'static str) {
+    told!(site, key, step, "step");
+}
+
+pub(crate) fn store_trouble(site: &Site, key: &Key, error: &crate::store::StoreError) {
+    told!(site, key, %error, "the store could not be asked");
+}
+
+/// Said once for each function: what its author should know and change.
+pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
+    if !site.first_warning(warning) {
+        return;
+    }
+    let text = match warning {
+        Warning::SlowerThanTtl => {
+            "the body took longer than its ttl, so its value was not stored; raise the ttl"
+        }
+        Warning::Fallback => {
+            "the value does not read back from the compact codec and is stored as named MessagePack, which is larger"
+        }
+        Warning::NotStorable => "the value can't be stored, so every call runs the body",
+        Warning::Recursion => {
+            "the body called its own function with the same key; the inner call ran without the cache"
+        }
+        Warning::Key => {
+            "the `Display` of an argument failed, so there is no key and the body runs without the cache"
+        }
+        Warning::Runtime => "called outside a tokio runtime, so the body runs without the cache",
+    };
+    tracing::warn!(
+        target: "redis_cached",
+        function = site.function(),
+        module = site.module(),
+        detail,
+        "{text}"
+    );
+}

@@ -1,0 +1,6 @@
+use redis_cached::redis_cached;
+
+#[redis_cached(ttl = "5m")]
+struct User;
+
+fn main() {}
