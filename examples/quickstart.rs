@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
 
     // Each run tells its story on keys of its own.
-    let run = u64::from(std::process::id()) << 32 | since_epoch().subsec_nanos() as u64;
+    let run = (u64::from(std::process::id()) << 32) | u64::from(since_epoch().subsec_nanos());
     tell("a miss: the body runs", async { report(run, 1).await.map(drop) }).await;
     tell("a hit", async { report(run, 1).await.map(drop) }).await;
 
@@ -88,8 +88,9 @@ async fn cold_key(shared: bool) {
     let mut name = "1,000 callers of a cold key: the slowest";
     if shared {
         // Those who start together meet at the next even second, on a key named after it.
-        let since = since_epoch().as_millis() as u64;
-        tokio::time::sleep(Duration::from_millis(2_000 - since % 2_000)).await;
+        let since = since_epoch();
+        let next = Duration::from_secs(since.as_secs() / 2 * 2 + 2);
+        tokio::time::sleep(next.saturating_sub(since)).await;
         name = "1,000 callers here, shared with all others";
     }
     let slot = since_epoch().as_secs() / 2;

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::codec::{self, Codec, DecodeError, EncodeError, Encoded};
 use crate::error::{AsDynError, SharedError};
+use crate::site::Site;
 
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,7 @@ impl<T, E, R> Clone for Shape<T, E, R> {
 
 impl<T, E, R> Copy for Shape<T, E, R> {}
 
+#[expect(clippy::mismatching_type_param_order, reason = "the value is what is returned")]
 impl<T> Shape<T, Infallible, T> {
     /// Every value is stored: the function can't fail.
     pub(crate) fn plain() -> Self {
@@ -136,6 +138,48 @@ impl<T, E> Shape<T, E, Result<T, E>> {
     }
 }
 
+/// How a value is stored, as functions: what needs the bound on the type is where the type is
+/// written, and a mistake is reported there and nowhere else.
+pub(crate) struct Form<T> {
+    encode: fn(&T) -> Result<Encoded, EncodeError>,
+    decode: fn(Codec, &[u8]) -> Result<T, DecodeError>,
+    fingerprint: fn(&Site, &'static str) -> u64,
+}
+
+impl<T: Stored> Form<T> {
+    pub(crate) fn new() -> Self {
+        Self { encode: codec::encode, decode: codec::decode, fingerprint: Site::fingerprint::<T> }
+    }
+}
+
+/// All that the runtime has to know of a return type.
+pub struct Returns<T, E, R> {
+    pub(crate) shape: Shape<T, E, R>,
+    pub(crate) form: Form<T>,
+}
+
+impl<T, E, R> Clone for Returns<T, E, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, E, R> Copy for Returns<T, E, R> {}
+
+impl<T> Clone for Form<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Form<T> {}
+
+impl<T, E, R> Returns<T, E, R> {
+    pub(crate) fn fingerprint(&self, site: &Site, owner: &'static str) -> u64 {
+        (self.form.fingerprint)(site, owner)
+    }
+}
+
 /// A blanket `From` is not enough: it would turn a user's typed error into an unknown one.
 fn is_erased<E>() -> bool {
     const ERASED: [&str; 3] = [
@@ -162,7 +206,7 @@ pub(crate) type Detach<A> = fn(&A) -> Box<dyn Computation>;
 
 /// One call with its types.
 pub(crate) struct Call<T, E, R, A, B, Fut, D> {
-    shape: Shape<T, E, R>,
+    returns: Returns<T, E, R>,
     args: Option<A>,
     body: Option<B>,
     running: Option<Pin<Box<Fut>>>,
@@ -175,13 +219,13 @@ where
     B: FnOnce(A) -> Fut,
     Fut: Future<Output = R>,
 {
-    pub(crate) fn new(shape: Shape<T, E, R>, args: A, body: B, detach: Option<D>) -> Self {
-        Self { shape, args: Some(args), body: Some(body), running: None, answer: None, detach }
+    pub(crate) fn new(returns: Returns<T, E, R>, args: A, body: B, detach: Option<D>) -> Self {
+        Self { returns, args: Some(args), body: Some(body), running: None, answer: None, detach }
     }
 
     /// What the caller gets, if something has answered.
     pub(crate) fn take_answer(&mut self) -> Option<R> {
-        self.answer.take().map(self.shape.join)
+        self.answer.take().map(self.returns.shape.join)
     }
 
     /// The body, for a call that has no key or no cache.
@@ -191,15 +235,15 @@ where
 }
 
 /// A call that runs in the background: its arguments are its own.
-pub(crate) fn detached<T, E, R, Fut>(shape: Shape<T, E, R>, body: Fut) -> Box<dyn Computation>
+pub(crate) fn detached<T, E, R, Fut>(returns: Returns<T, E, R>, body: Fut) -> Box<dyn Computation>
 where
-    T: Stored,
+    T: Send + 'static,
     E: Send + 'static,
     R: 'static,
     Fut: Future<Output = R> + Send + 'static,
 {
     Box::new(Call::<T, E, R, (), fn(()) -> Fut, Fut, Detach<()>> {
-        shape,
+        returns,
         args: None,
         body: None,
         running: Some(Box::pin(body)),
@@ -210,7 +254,7 @@ where
 
 impl<T, E, R, A, B, Fut, D> Computation for Call<T, E, R, A, B, Fut, D>
 where
-    T: Stored,
+    T: Send + 'static,
     E: Send,
     A: Send,
     B: FnOnce(A) -> Fut + Send,
@@ -218,7 +262,7 @@ where
     D: FnOnce(&A) -> Box<dyn Computation> + Send,
 {
     fn accept(&mut self, codec: Codec, payload: &[u8]) -> Result<(), DecodeError> {
-        self.answer = Some(Ok(codec::decode(codec, payload)?));
+        self.answer = Some(Ok((self.returns.form.decode)(codec, payload)?));
         Ok(())
     }
 
@@ -234,7 +278,7 @@ where
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(returned) => {
                     self.running = None;
-                    self.answer = Some((self.shape.split)(returned));
+                    self.answer = Some((self.returns.shape.split)(returned));
                 }
             }
         }
@@ -246,7 +290,7 @@ where
 
     fn encode(&self) -> Result<Encoded, EncodeError> {
         match &self.answer {
-            Some(Ok(value)) => codec::encode(value),
+            Some(Ok(value)) => (self.returns.form.encode)(value),
             _ => Err(EncodeError::IsError),
         }
     }
@@ -254,7 +298,7 @@ where
     fn share_failure(&mut self) -> Option<SharedFailure> {
         match self.answer.take() {
             Some(Err(error)) => {
-                let (mine, shared) = (self.shape.share)(error);
+                let (mine, shared) = (self.returns.shape.share)(error);
                 self.answer = Some(Err(mine));
                 shared
             }
@@ -266,7 +310,7 @@ where
     }
 
     fn adopt_failure(&mut self, failure: &SharedFailure) -> bool {
-        let adopted = (self.shape.adopt)(failure);
+        let adopted = (self.returns.shape.adopt)(failure);
         let known = adopted.is_some();
         if let Some(error) = adopted {
             self.answer = Some(Err(error));

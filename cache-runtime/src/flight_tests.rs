@@ -18,9 +18,9 @@ fn waiter(flights: &Numbers) -> Waiter<&'static str, &'static str, u32> {
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn shared<B>(landing: Landing<&'static str, B, u32>) -> Option<u32> {
+fn shared<B>(landing: &Landing<&'static str, B, u32>) -> Option<u32> {
     match landing {
-        Landing::Shared(outcome) => Some(outcome),
+        Landing::Shared(outcome) => Some(*outcome),
         _ => None,
     }
 }
@@ -34,13 +34,13 @@ async fn who_joined_before_the_body_shares_and_who_came_later_does_not() {
     let late = waiter(&flights);
     let also_late = waiter(&flights);
     lead.end(Some(7));
-    assert_eq!(shared(early.land(PATIENCE).await), Some(7));
+    assert_eq!(shared(&early.land(PATIENCE).await), Some(7));
     // Those who came too late form the next flight together.
     let Landing::TookOver(mut next) = late.land(PATIENCE).await else { panic!("no next leader") };
     drop(late);
     next.seal();
     next.end(Some(8));
-    assert_eq!(shared(also_late.land(PATIENCE).await), Some(8));
+    assert_eq!(shared(&also_late.land(PATIENCE).await), Some(8));
     drop((early, also_late));
     assert_eq!(flights.len(), 0);
 }
@@ -58,7 +58,7 @@ async fn a_dropped_leader_hands_its_baton_over_and_the_next_body_seals_again() {
     next.seal();
     next.end(Some(8));
     // The second body began after the second waiter had joined.
-    assert_eq!(shared(second.land(PATIENCE).await), Some(8));
+    assert_eq!(shared(&second.land(PATIENCE).await), Some(8));
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +72,7 @@ async fn a_new_caller_may_take_over_what_a_dropped_leader_left() {
     assert_eq!(next.baton, Some("lease"));
     next.seal();
     next.end(Some(9));
-    assert_eq!(shared(waiting.land(PATIENCE).await), Some(9));
+    assert_eq!(shared(&waiting.land(PATIENCE).await), Some(9));
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,7 +88,7 @@ async fn a_leader_that_is_never_polled_is_deposed_by_exactly_one_waiter() {
         tokio::task::yield_now().await;
         next.end(Some(3));
     });
-    assert_eq!(shared(landing), Some(3));
+    assert_eq!(shared(&landing), Some(3));
     // The old leader comes back to life: it ends nothing that is not its own.
     let other = leader(&flights);
     stuck.end(Some(1));

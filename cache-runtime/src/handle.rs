@@ -20,7 +20,6 @@ use crate::store::{Commit, StoreError};
 /// Creating one touches nothing. To repeat any of its requests is safe.
 pub struct Entry<V> {
     target: Target,
-    fingerprint: u64,
     value: PhantomData<fn() -> V>,
 }
 
@@ -46,12 +45,13 @@ pub struct Peek<V> {
     pub state: State,
 }
 
-impl<V: Stored> Entry<V> {
+impl<V> Entry<V> {
     pub(crate) fn new(target: Target) -> Self {
-        let fingerprint = target.site.fingerprint::<V>(target.owner);
-        Self { target, fingerprint, value: PhantomData }
+        Self { target, value: PhantomData }
     }
+}
 
+impl<V: Stored> Entry<V> {
     /// The entry's name in the store; empty if there is none.
     ///
     /// It is a secret as far as the arguments in it are.
@@ -76,7 +76,7 @@ impl<V: Stored> Entry<V> {
         if stored.is_empty() {
             return Ok(None);
         }
-        let Found::Usable(found) = entry::find(&stored, self.fingerprint, request.key.digest())
+        let Found::Usable(found) = entry::find(&stored, request.fingerprint, request.key.digest())
         else {
             return Ok(None);
         };
@@ -178,7 +178,8 @@ impl<V: Stored> Entry<V> {
         if self.target.cache.is_none() {
             return Err(ErrorKind::NoCache.into());
         }
-        self.target.request(self.fingerprint).ok_or_else(|| ErrorKind::NoKey.into())
+        let fingerprint = self.target.site.fingerprint::<V>(self.target.owner);
+        self.target.request(fingerprint).ok_or_else(|| ErrorKind::NoKey.into())
     }
 }
 

@@ -199,21 +199,20 @@ async fn lead(
     patience: &mut Patience,
 ) -> Outcome {
     for _ in 0..MOST_ROUNDS {
-        let (judged, deadline) = match seen.take() {
-            Some(seen) => seen,
-            None => {
-                // This look is for all who have joined until now: it is sent after all their calls.
-                leader.seal();
-                let deadline = request.cache.deadline();
-                match read(request, computation, deadline).await {
-                    Read::Answered(outcome, hit) => {
-                        let landed = leader.has_waiters().then(|| hit.landed());
-                        leader.end(landed);
-                        return outcome;
-                    }
-                    Read::Miss(judged) => (judged, deadline),
-                    Read::Unknown => break,
+        let (judged, deadline) = if let Some(seen) = seen.take() {
+            seen
+        } else {
+            // This look is for all who have joined until now: it is sent after all their calls.
+            leader.seal();
+            let deadline = request.cache.deadline();
+            match read(request, computation, deadline).await {
+                Read::Answered(outcome, hit) => {
+                    let landed = leader.has_waiters().then(|| hit.landed());
+                    leader.end(landed);
+                    return outcome;
                 }
+                Read::Miss(judged) => (judged, deadline),
+                Read::Unknown => break,
             }
         };
         let lock_ttl = request.site.policy.lock_ttl;

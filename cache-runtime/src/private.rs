@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::cache::{self, Cache};
-use crate::computation::{Call, Computation, Detach, detached};
-pub use crate::computation::{Shape, Stored};
+use crate::computation::{Call, Computation, Detach, Form, detached};
+pub use crate::computation::{Returns, Shape, Stored};
 use crate::error::SharedError;
 pub use crate::handle::Entry;
 pub use crate::key::Segment;
@@ -205,8 +205,9 @@ pub mod probe {
 }
 
 /// Holds the shape of a return type to the value type of its entry handle.
-pub fn agreed<V: Stored, R, E>(shape: Shape<V, E, R>) -> Shape<V, E, R> {
-    shape
+#[must_use]
+pub fn agreed<V: Stored, R, E>(shape: Shape<V, E, R>) -> Returns<V, E, R> {
+    Returns { shape, form: Form::new() }
 }
 
 #[doc(hidden)]
@@ -260,19 +261,19 @@ impl Target {
         })
     }
 
-    fn into_request<V: Stored>(self) -> Option<Request> {
+    fn into_request<T, E, R>(self, returns: &Returns<T, E, R>) -> Option<Request> {
         Some(Request {
             cache: self.cache?.0,
             site: self.site,
             key: self.key?,
-            fingerprint: self.site.fingerprint::<V>(self.owner),
+            fingerprint: returns.fingerprint(self.site, self.owner),
         })
     }
 }
 
 /// A handle to the entry of a call.
 #[must_use]
-pub fn entry<V: Stored>(target: Target) -> Entry<V> {
+pub fn entry<V>(target: Target) -> Entry<V> {
     Entry::new(target)
 }
 
@@ -292,16 +293,21 @@ macro_rules! returned {
 }
 
 /// Answers a call from the store, or by its body.
-pub async fn read<T, E, R, A, B, Fut>(target: Target, shape: Shape<T, E, R>, args: A, body: B) -> R
+pub async fn read<T, E, R, A, B, Fut>(
+    target: Target,
+    returns: Returns<T, E, R>,
+    args: A,
+    body: B,
+) -> R
 where
-    T: Stored,
+    T: Send + 'static,
     E: Send,
     A: Send,
     B: FnOnce(A) -> Fut + Send,
     Fut: Future<Output = R> + Send,
 {
-    let mut call = Call::new(shape, args, body, None::<Detach<A>>);
-    if let Some(request) = target.into_request::<T>() {
+    let mut call = Call::new(returns, args, body, None::<Detach<A>>);
+    if let Some(request) = target.into_request(&returns) {
         answer(&request, &mut call).await;
     }
     returned!(call)
@@ -310,13 +316,13 @@ where
 /// Answers a call from the store, or by its body; a stale hit is refreshed behind the caller.
 pub async fn read_refreshing<T, E, R, A, B, Fut, F, Fut2>(
     target: Target,
-    shape: Shape<T, E, R>,
+    returns: Returns<T, E, R>,
     args: A,
     body: B,
     clone_into_body: F,
 ) -> R
 where
-    T: Stored,
+    T: Send + 'static,
     E: Send + 'static,
     R: 'static,
     A: Send,
@@ -325,9 +331,9 @@ where
     F: FnOnce(&A) -> Fut2 + Send,
     Fut2: Future<Output = R> + Send + 'static,
 {
-    let detach = move |args: &A| detached(shape, clone_into_body(args));
-    let mut call = Call::new(shape, args, body, Some(detach));
-    if let Some(request) = target.into_request::<T>() {
+    let detach = move |args: &A| detached(returns, clone_into_body(args));
+    let mut call = Call::new(returns, args, body, Some(detach));
+    if let Some(request) = target.into_request(&returns) {
         answer(&request, &mut call).await;
     }
     returned!(call)
@@ -336,19 +342,19 @@ where
 /// Computes now, stores and returns: the lease is taken from whoever holds it.
 pub async fn recompute<T, E, R, A, B, Fut>(
     target: Target,
-    shape: Shape<T, E, R>,
+    returns: Returns<T, E, R>,
     args: A,
     body: B,
 ) -> R
 where
-    T: Stored,
+    T: Send + 'static,
     E: Send,
     A: Send,
     B: FnOnce(A) -> Fut + Send,
     Fut: Future<Output = R> + Send,
 {
-    let mut call = Call::new(shape, args, body, None::<Detach<A>>);
-    if let Some(request) = target.into_request::<T>() {
+    let mut call = Call::new(returns, args, body, None::<Detach<A>>);
+    if let Some(request) = target.into_request(&returns) {
         lookup::recompute(&request, &mut call).await;
         telemetry::answered(request.site, &request.key, Outcome::Computed);
     }

@@ -122,14 +122,11 @@ async fn run(
         Finished::Value => body::encode(request, &*computation),
         Finished::Failed => None,
     };
-    match product {
-        Some(product) => {
-            // What went wrong has been told; the old value lives on.
-            let _ = body::commit(request, lease, &product).await;
-        }
-        None => {
-            telemetry::step(request.site, &request.key, "refresh failed");
-            lease.fail().await;
-        }
+    if let Some(product) = product {
+        // What went wrong has been told; the old value lives on.
+        let _ = body::commit(request, lease, &product).await;
+    } else {
+        telemetry::step(request.site, &request.key, "refresh failed");
+        lease.fail().await;
     }
 }

@@ -18,13 +18,13 @@ pub(crate) struct Memory {
     epoch_micros: u64,
     started: Instant,
     capacity: usize,
-    shelf: Mutex<Shelf>,
+    contents: Mutex<Contents>,
     /// Woken whenever any lease ends. Only the leader of a flight waits here, so few do.
     lease_ended: Notify,
 }
 
 #[derive(Default)]
-struct Shelf {
+struct Contents {
     values: HashMap<String, Stored>,
     by_end: BTreeSet<(u64, String)>,
     bytes: usize,
@@ -43,7 +43,7 @@ struct Lease {
     ends_at: u64,
 }
 
-impl Shelf {
+impl Contents {
     fn value(&mut self, name: &str, now: u64) -> Option<&mut Stored> {
         if self.values.get(name).is_some_and(|stored| stored.ends_at <= now) {
             self.remove(name);
@@ -108,7 +108,7 @@ impl Memory {
             epoch_micros: u64::try_from(epoch.as_micros()).unwrap_or(0),
             started: Instant::now(),
             capacity,
-            shelf: Mutex::default(),
+            contents: Mutex::default(),
             lease_ended: Notify::new(),
         }
     }
@@ -124,7 +124,7 @@ impl Memory {
 
     pub(crate) fn get(&self, key: &Key) -> Vec<u8> {
         let now = self.now();
-        lock(&self.shelf)
+        lock(&self.contents)
             .value(key.name(), now)
             .map_or_else(Vec::new, |stored| stored.bytes.clone())
     }
@@ -132,16 +132,16 @@ impl Memory {
     pub(crate) fn take(&self, key: &Key, judged: &Judged, token: &str, lock_ttl: Duration) -> Take {
         let micros = self.micros();
         let now = micros / 1000;
-        let mut shelf = lock(&self.shelf);
-        if let Some(content) = shelf.lease(key.name(), now)
+        let mut contents = lock(&self.contents);
+        if let Some(content) = contents.lease(key.name(), now)
             && content.starts_with(token)
         {
             return Take::Granted(Granted { content: content.to_owned(), server_ms: now });
         }
-        if !matches(shelf.value(key.name(), now), judged) {
+        if !matches(contents.value(key.name(), now), judged) {
             return Take::Changed;
         }
-        let failures = match shelf.lease(key.name(), now) {
+        let failures = match contents.lease(key.name(), now) {
             None => 0,
             Some(content) => match lease_text::parse_pass(content) {
                 None => return Take::Held(content.to_owned()),
@@ -149,22 +149,22 @@ impl Memory {
                 Some((_, failures)) => failures,
             },
         };
-        Take::Granted(shelf.grant(key, token, failures, micros, lock_ttl))
+        Take::Granted(contents.grant(key, token, failures, micros, lock_ttl))
     }
 
     pub(crate) fn seize(&self, key: &Key, token: &str, lock_ttl: Duration) -> Granted {
-        let granted = lock(&self.shelf).grant(key, token, 0, self.micros(), lock_ttl);
+        let granted = lock(&self.contents).grant(key, token, 0, self.micros(), lock_ttl);
         self.lease_ended.notify_waiters();
         granted
     }
 
     pub(crate) fn renew(&self, key: &Key, content: &str, lock_ttl: Duration) -> bool {
         let now = self.now();
-        let mut shelf = lock(&self.shelf);
-        if shelf.lease(key.name(), now) != Some(content) {
+        let mut contents = lock(&self.contents);
+        if contents.lease(key.name(), now) != Some(content) {
             return false;
         }
-        if let Some(lease) = shelf.leases.get_mut(key.name()) {
+        if let Some(lease) = contents.leases.get_mut(key.name()) {
             lease.ends_at = now + millis(lock_ttl);
         }
         true
@@ -172,8 +172,8 @@ impl Memory {
 
     pub(crate) fn commit(&self, key: &Key, content: &str, sealed: &[u8], ends_at: u64) -> Commit {
         let now = self.now();
-        let mut shelf = lock(&self.shelf);
-        if shelf.lease(key.name(), now) != Some(content) {
+        let mut contents = lock(&self.contents);
+        if contents.lease(key.name(), now) != Some(content) {
             return Commit::Refused;
         }
         if now >= ends_at {
@@ -181,22 +181,22 @@ impl Memory {
         }
         let mut bytes = sealed.to_vec();
         let mut ends_at = ends_at;
-        if let Some(stored) = shelf.value(key.name(), now)
+        if let Some(stored) = contents.value(key.name(), now)
             && let Some(other) = entry::other_than(&stored.bytes, entry::fingerprint_of(sealed))
         {
             bytes.extend_from_slice(other);
             ends_at = ends_at.min(stored.ends_at);
         }
-        shelf.insert(key.name(), bytes, ends_at, self.capacity);
-        shelf.leases.remove(key.name());
+        contents.insert(key.name(), bytes, ends_at, self.capacity);
+        contents.leases.remove(key.name());
         self.lease_ended.notify_waiters();
         Commit::Stored
     }
 
     pub(crate) fn pass(&self, key: &Key, content: &str, longest: Duration) {
         let now = self.now();
-        let mut shelf = lock(&self.shelf);
-        if shelf.lease(key.name(), now) != Some(content) {
+        let mut contents = lock(&self.contents);
+        if contents.lease(key.name(), now) != Some(content) {
             return;
         }
         let failures = lease_text::failures(content).saturating_add(1);
@@ -204,43 +204,43 @@ impl Memory {
         let span = doubled.min(millis(longest));
         let marker =
             Lease { content: lease_text::pass(now + span, failures), ends_at: now + span * 2 };
-        shelf.leases.insert(key.name().to_owned(), marker);
+        contents.leases.insert(key.name().to_owned(), marker);
         self.lease_ended.notify_waiters();
     }
 
     pub(crate) fn release(&self, key: &Key, claim: &Claim) {
         let now = self.now();
-        let mut shelf = lock(&self.shelf);
-        let mine = shelf.lease(key.name(), now).is_some_and(|stored| match claim {
+        let mut contents = lock(&self.contents);
+        let mine = contents.lease(key.name(), now).is_some_and(|stored| match claim {
             Claim::Content(content) => stored == content,
             Claim::Token(token) => stored.starts_with(token.as_str()),
         });
         if mine {
-            shelf.leases.remove(key.name());
+            contents.leases.remove(key.name());
             self.lease_ended.notify_waiters();
         }
     }
 
     pub(crate) fn remove(&self, key: &Key, judged: &Judged) {
         let now = self.now();
-        let mut shelf = lock(&self.shelf);
-        if matches(shelf.value(key.name(), now), judged) {
-            shelf.remove(key.name());
+        let mut contents = lock(&self.contents);
+        if matches(contents.value(key.name(), now), judged) {
+            contents.remove(key.name());
         }
     }
 
     pub(crate) fn invalidate(&self, key: &Key) {
-        let mut shelf = lock(&self.shelf);
-        shelf.leases.remove(key.name());
-        shelf.remove(key.name());
+        let mut contents = lock(&self.contents);
+        contents.leases.remove(key.name());
+        contents.remove(key.name());
         self.lease_ended.notify_waiters();
     }
 
     pub(crate) fn expire(&self, key: &Key) {
         let now = self.now();
-        let mut shelf = lock(&self.shelf);
-        shelf.leases.remove(key.name());
-        if let Some(stored) = shelf.value(key.name(), now) {
+        let mut contents = lock(&self.contents);
+        contents.leases.remove(key.name());
+        if let Some(stored) = contents.value(key.name(), now) {
             for at in entry::due_offsets(&stored.bytes) {
                 stored.bytes[at..at + 8].fill(0);
             }
@@ -250,8 +250,8 @@ impl Memory {
 
     pub(crate) fn remaining(&self, key: &Key) -> Option<Duration> {
         let now = self.now();
-        let mut shelf = lock(&self.shelf);
-        shelf.value(key.name(), now).map(|stored| Duration::from_millis(stored.ends_at - now))
+        let mut contents = lock(&self.contents);
+        contents.value(key.name(), now).map(|stored| Duration::from_millis(stored.ends_at - now))
     }
 
     pub(crate) async fn wait_for_lease(&self, key: &Key, held: &str, until: Instant) -> Waited {
@@ -262,7 +262,7 @@ impl Memory {
             // Listening begins before looking, so that no end falls between the two.
             ended.as_mut().enable();
             let now = self.now();
-            if lock(&self.shelf).lease(key.name(), now) != Some(held) {
+            if lock(&self.contents).lease(key.name(), now) != Some(held) {
                 return Waited::Ended;
             }
             if Instant::now() >= until {

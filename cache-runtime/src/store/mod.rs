@@ -148,7 +148,10 @@ impl Store {
         deadline: Instant,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.pass(key, content, longest)),
+            Self::Memory(store) => {
+                store.pass(key, content, longest);
+                Ok(())
+            }
             Self::Redis(store) => store.pass(key, content, longest, deadline).await,
         }
     }
@@ -161,7 +164,10 @@ impl Store {
         deadline: Instant,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.release(key, claim)),
+            Self::Memory(store) => {
+                store.release(key, claim);
+                Ok(())
+            }
             Self::Redis(store) => store.release(key, claim, deadline).await,
         }
     }
@@ -174,7 +180,10 @@ impl Store {
         deadline: Instant,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.remove(key, judged)),
+            Self::Memory(store) => {
+                store.remove(key, judged);
+                Ok(())
+            }
             Self::Redis(store) => store.remove(key, judged, deadline).await,
         }
     }
@@ -182,7 +191,10 @@ impl Store {
     /// Removes lease and value, the lease first.
     pub(crate) async fn invalidate(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.invalidate(key)),
+            Self::Memory(store) => {
+                store.invalidate(key);
+                Ok(())
+            }
             Self::Redis(store) => store.invalidate(key, deadline).await,
         }
     }
@@ -190,7 +202,10 @@ impl Store {
     /// Removes the lease and makes every entry under the key due at once.
     pub(crate) async fn expire(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.expire(key)),
+            Self::Memory(store) => {
+                store.expire(key);
+                Ok(())
+            }
             Self::Redis(store) => store.expire(key, deadline).await,
         }
     }

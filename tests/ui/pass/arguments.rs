@@ -1,5 +1,4 @@
 use redis_cached::redis_cached;
-use serde::{Deserialize, Serialize};
 
 #[derive(Clone)]
 struct Point {

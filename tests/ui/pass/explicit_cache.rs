@@ -20,7 +20,7 @@ async fn other(state: &State, id: u64) -> u64 {
 
 fn entry(state: &State) {
     let _ = state.own_entry(1);
-    let _ = other_entry(1, state);
+    let _ = other_entry(state, 1);
 }
 
 fn main() {}

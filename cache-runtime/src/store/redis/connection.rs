@@ -5,7 +5,7 @@
 //! to its own runtime.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
@@ -17,6 +17,7 @@ use ::redis::{
 use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::StoreError;
 use super::Refusal;
@@ -25,7 +26,7 @@ use super::watch::Watcher;
 use crate::clock::ServerClock;
 use crate::sync::lock;
 
-/// As many runtimes as one process may use the cache from at a time; the longest unused goes first.
+/// As many living runtimes may have connections at a time; the oldest loses them first.
 const MOST_RUNTIMES: usize = 64;
 /// A peer that has swallowed this many requests in a row is connected to anew.
 const MOST_TIMEOUTS: u32 = 3;
@@ -49,6 +50,10 @@ pub(crate) struct Link {
 /// The connections that live on one runtime. The last lane carries the tracked reads of leases.
 pub(crate) struct Pool {
     runtime: Id,
+    /// Held by a task of the runtime, and so gone with it.
+    alive: Weak<()>,
+    /// Ends that task with the pool.
+    _end: DropGuard,
     lanes: Vec<Arc<Lane>>,
     pub(crate) watcher: Watcher,
     pub(crate) clock: Arc<ServerClock>,
@@ -103,12 +108,21 @@ impl Link {
         if let Some(pool) = known(&pools) {
             return Ok(pool);
         }
+        pools.retain(|pool| pool.alive.strong_count() > 0);
         if pools.len() >= MOST_RUNTIMES {
             pools.remove(0);
         }
+        let (alive, end) = (Arc::new(()), CancellationToken::new());
+        let (watched, ended) = (Arc::downgrade(&alive), end.clone());
+        tokio::spawn(async move {
+            ended.cancelled().await;
+            drop(alive);
+        });
         let lane = || Lane { state: Mutex::new(State::Idle), timeouts: AtomicU32::new(0) };
         let pool = Arc::new(Pool {
             runtime,
+            alive: watched,
+            _end: end.drop_guard(),
             lanes: (0..=self.limits.connections).map(|_| Arc::new(lane())).collect(),
             watcher: Watcher::default(),
             clock: Arc::new(ServerClock::new()),
@@ -119,8 +133,6 @@ impl Link {
     }
 
     /// Sends one command; where the connection turns out to be dead, once more on a new one.
-    ///
-    /// Every command that is sent here may run twice: each compares before it writes, or deletes.
     pub(crate) async fn send(
         &self,
         pool: &Pool,
@@ -128,9 +140,20 @@ impl Link {
         cmd: &Cmd,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
+        self.send_times(pool, lane, cmd, 2, deadline).await
+    }
+
+    async fn send_times(
+        &self,
+        pool: &Pool,
+        lane: usize,
+        cmd: &Cmd,
+        times: usize,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
         let attempt = async {
             match self.send_once(pool, lane, cmd).await {
-                Err(Failure::Lost(_)) => self.send_once(pool, lane, cmd).await,
+                Err(Failure::Lost(_)) if times > 1 => self.send_once(pool, lane, cmd).await,
                 other => other,
             }
         };
@@ -179,9 +202,11 @@ impl Link {
             cmd
         };
         let by_hash = command("EVALSHA", &script.hash);
-        match self.send(pool, lane, &by_hash, deadline).await {
+        let times = if script.repeatable { 2 } else { 1 };
+        match self.send_times(pool, lane, &by_hash, times, deadline).await {
             Err(StoreError::Server(text)) if text.starts_with("NOSCRIPT") => {
-                self.send(pool, lane, &command("EVAL", script.source), deadline).await
+                let by_text = command("EVAL", script.source);
+                self.send_times(pool, lane, &by_text, times, deadline).await
             }
             other => other,
         }

@@ -5,28 +5,32 @@ use std::sync::LazyLock;
 pub(crate) struct Script {
     pub(crate) source: &'static str,
     pub(crate) hash: String,
+    /// Whether a second run says the same as the first. A commit that ran and whose reply was lost
+    /// would say "refused".
+    pub(crate) repeatable: bool,
 }
 
 impl Script {
-    fn new(source: &'static str) -> Self {
-        Self { source, hash: ::redis::Script::new(source).get_hash().to_owned() }
+    fn new(source: &'static str, repeatable: bool) -> Self {
+        Self { source, repeatable, hash: ::redis::Script::new(source).get_hash().to_owned() }
     }
 }
 
 macro_rules! scripts {
-    ($($name:ident = $file:literal;)*) => {
-        $(pub(crate) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(include_str!(concat!("scripts/", $file))));)*
+    ($($name:ident = $file:literal, repeatable: $repeatable:literal;)*) => {
+        $(pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(include_str!(concat!("scripts/", $file)), $repeatable)
+        });)*
     };
 }
 
 scripts! {
-    TAKE = "take.lua";
-    SEIZE = "seize.lua";
-    RENEW = "renew.lua";
-    COMMIT = "commit.lua";
-    PASS = "pass.lua";
-    RELEASE = "release.lua";
-    REMOVE = "remove.lua";
-    EXPIRE = "expire.lua";
+    TAKE = "take.lua", repeatable: true;
+    SEIZE = "seize.lua", repeatable: true;
+    RENEW = "renew.lua", repeatable: true;
+    COMMIT = "commit.lua", repeatable: false;
+    PASS = "pass.lua", repeatable: true;
+    RELEASE = "release.lua", repeatable: true;
+    REMOVE = "remove.lua", repeatable: true;
+    EXPIRE = "expire.lua", repeatable: true;
 }
