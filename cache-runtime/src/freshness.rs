@@ -10,15 +10,21 @@ pub(crate) enum Freshness {
     Fresh,
     /// Served at once, and refreshed in the background.
     Stale,
+    /// Expired by hand, and nobody would refresh it: a miss.
+    Expired,
 }
 
 /// `now` is the latest that the server's clock may show; `None` where it is unknown.
 ///
 /// Doubt counts as past: a refresh too early costs one body, a refresh too late costs the promise
 /// that a hot key never runs cold. The end of `ttl` is not asked here, the server enforces it.
-pub(crate) fn judge(life: &Life, now: Option<u64>) -> Freshness {
+///
+/// `refreshes` is the reader's: `expire` reaches all entries under a key, and another function's may
+/// have a window where this one's has none.
+pub(crate) fn judge(life: &Life, now: Option<u64>, refreshes: bool) -> Freshness {
     let has_window = life.due_at < life.ttl_end;
     match now {
+        _ if life.due_at == 0 && !refreshes => Freshness::Expired,
         _ if !has_window => Freshness::Fresh,
         Some(now) if now < life.due_at => Freshness::Fresh,
         _ => Freshness::Stale,
@@ -70,16 +76,17 @@ mod tests {
         let windowed = Life { born_at: 100, due_at: 200, ttl_end: 300 };
         let plain = Life { due_at: 300, ..windowed };
         let expired = Life { due_at: 0, ..windowed };
-        for (life, now, expected) in [
-            (windowed, Some(100), Freshness::Fresh),
-            (windowed, Some(199), Freshness::Fresh),
-            (windowed, Some(200), Freshness::Stale),
-            (windowed, None, Freshness::Stale),
-            (plain, Some(299), Freshness::Fresh),
-            (plain, None, Freshness::Fresh),
-            (expired, Some(101), Freshness::Stale),
+        for (life, now, refreshes, expected) in [
+            (windowed, Some(100), true, Freshness::Fresh),
+            (windowed, Some(199), true, Freshness::Fresh),
+            (windowed, Some(200), true, Freshness::Stale),
+            (windowed, None, true, Freshness::Stale),
+            (plain, Some(299), false, Freshness::Fresh),
+            (plain, None, false, Freshness::Fresh),
+            (expired, Some(101), true, Freshness::Stale),
+            (expired, Some(101), false, Freshness::Expired),
         ] {
-            assert_eq!(judge(&life, now), expected, "{life:?} at {now:?}");
+            assert_eq!(judge(&life, now, refreshes), expected, "{life:?} at {now:?}");
         }
     }
 

@@ -82,9 +82,11 @@ impl<V: Stored> Entry<V> {
         };
         let Ok(value) = codec::decode(found.codec, found.payload) else { return Ok(None) };
         let now = request.cache.store.latest_now(&request.key);
-        let state = match freshness::judge(&found.life, now) {
+        let refreshes = request.site.policy.refresh_before.is_some();
+        let state = match freshness::judge(&found.life, now, refreshes) {
             Freshness::Fresh => State::Fresh,
             Freshness::Stale => State::Stale,
+            Freshness::Expired => return Ok(None),
         };
         let age = now.map(|now| Duration::from_millis(now.saturating_sub(found.life.born_at)));
         Ok(Some(Peek { value, age, state }))

@@ -90,39 +90,48 @@ impl Shareable {
 /// Every future in here may be dropped at any await. A leader hands over to a waiter or gives its
 /// lease back; a commit that has begun goes on behind the caller.
 pub(crate) async fn answer(request: &Request, computation: &mut dyn Computation) -> Outcome {
+    let deadline = request.cache.deadline();
+    let judged = match read(request, computation, deadline).await {
+        Read::Answered(outcome, _) => return outcome,
+        Read::Miss(judged) => Some((judged, deadline)),
+        Read::Unknown => None,
+    };
+    // Boxed, so that a call that hits, as most do, is a small future.
+    Box::pin(fill(request, computation, judged)).await
+}
+
+/// Answers a call that has missed. `seen` is what it found; `None` where the store can't be asked.
+async fn fill(
+    request: &Request,
+    computation: &mut dyn Computation,
+    mut seen: Option<(Judged, Instant)>,
+) -> Outcome {
+    if body::inside_itself(request) {
+        telemetry::warn_once(request.site, Warning::Recursion, "");
+        return alone(request, computation).await;
+    }
+    if Handle::try_current().is_err() {
+        telemetry::warn_once(request.site, Warning::Runtime, "");
+        return alone(request, computation).await;
+    }
     let mut patience = Patience::new(request.site.policy.wait);
     for _ in 0..MOST_ROUNDS {
+        let waiter = match request.cache.flights.join(&request.flight_key()) {
+            Seat::Waiter(waiter) => waiter,
+            Seat::Leader(leader) if seen.is_some() => {
+                return lead(request, computation, leader, seen, &mut patience).await;
+            }
+            Seat::Leader(leader) => return compute(request, computation, leader).await,
+        };
+        if let Some(outcome) = wait(request, computation, waiter, &mut patience).await {
+            return outcome;
+        }
         let deadline = request.cache.deadline();
-        let judged = match read(request, computation, deadline).await {
+        seen = match read(request, computation, deadline).await {
             Read::Answered(outcome, _) => return outcome,
-            Read::Miss(judged) => Some(judged),
+            Read::Miss(judged) => Some((judged, deadline)),
             Read::Unknown => None,
         };
-        if body::inside_itself(request) {
-            telemetry::warn_once(request.site, Warning::Recursion, "");
-            return alone(request, computation).await;
-        }
-        if Handle::try_current().is_err() {
-            telemetry::warn_once(request.site, Warning::Runtime, "");
-            return alone(request, computation).await;
-        }
-        let seat = request.cache.flights.join(&request.flight_key());
-        match seat {
-            Seat::Leader(leader) => {
-                return match judged {
-                    Some(judged) => {
-                        let seen = Some((judged, deadline));
-                        lead(request, computation, leader, seen, &mut patience).await
-                    }
-                    None => compute(request, computation, leader).await,
-                };
-            }
-            Seat::Waiter(waiter) => {
-                if let Some(outcome) = wait(request, computation, waiter, &mut patience).await {
-                    return outcome;
-                }
-            }
-        }
     }
     alone(request, computation).await
 }
@@ -161,31 +170,39 @@ async fn read(request: &Request, computation: &mut dyn Computation, deadline: In
     if stored.is_empty() {
         return Read::Miss(Judged::ABSENT);
     }
-    match entry::find(&stored, request.fingerprint, request.key.digest()) {
-        Found::Usable(found) if computation.accept(found.codec, found.payload).is_ok() => {
-            let now = request.cache.store.latest_now(&request.key);
-            let outcome = match freshness::judge(&found.life, now) {
-                Freshness::Fresh => Outcome::Hit,
-                Freshness::Stale => {
-                    refresh::consider(request, computation, Judged::of(&stored), found.life);
-                    Outcome::Stale
-                }
-            };
-            let (codec, payload) = (found.codec, found.place);
-            Read::Answered(outcome, Shareable { codec, stored, payload })
-        }
+    let judged = Judged::of(&stored);
+    let found = match entry::find(&stored, request.fingerprint, request.key.digest()) {
+        Found::Usable(found) => found,
         Found::Foreign => {
             telemetry::step(request.site, &request.key, "entry of another function or type");
-            Read::Miss(Judged::of(&stored))
+            return Read::Miss(judged);
         }
-        Found::Usable(_) | Found::Damaged => {
-            telemetry::step(request.site, &request.key, "damaged entry");
-            let judged = Judged::of(&stored);
-            match request.cache.store.remove(&request.key, &judged, deadline).await {
-                Ok(()) => Read::Miss(Judged::ABSENT),
-                Err(_) => Read::Miss(judged),
-            }
-        }
+        Found::Damaged => return remove_damaged(request, judged, deadline).await,
+    };
+    let now = request.cache.store.latest_now(&request.key);
+    let refreshes = request.site.policy.refresh_before.is_some();
+    let freshness = freshness::judge(&found.life, now, refreshes);
+    if freshness == Freshness::Expired {
+        return Read::Miss(judged);
+    }
+    if computation.accept(found.codec, found.payload).is_err() {
+        return remove_damaged(request, judged, deadline).await;
+    }
+    let outcome = if freshness == Freshness::Stale {
+        refresh::consider(request, computation, judged, found.life);
+        Outcome::Stale
+    } else {
+        Outcome::Hit
+    };
+    let (codec, payload) = (found.codec, found.place);
+    Read::Answered(outcome, Shareable { codec, stored, payload })
+}
+
+async fn remove_damaged(request: &Request, judged: Judged, deadline: Instant) -> Read {
+    telemetry::step(request.site, &request.key, "damaged entry");
+    match request.cache.store.remove(&request.key, &judged, deadline).await {
+        Ok(()) => Read::Miss(Judged::ABSENT),
+        Err(_) => Read::Miss(judged),
     }
 }
 

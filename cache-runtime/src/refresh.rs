@@ -115,7 +115,7 @@ async fn run(
         }
     };
     // The hit may have been called stale only because this process was in doubt about the time.
-    if freshness::judge(&life, Some(lease.born_at())) == Freshness::Fresh {
+    if freshness::judge(&life, Some(lease.born_at()), true) == Freshness::Fresh {
         return;
     }
     let product = match body::run(request, &mut *computation, Some(&lease)).await {

@@ -222,7 +222,7 @@ async fn callers_dropped_at_any_moment_hang_nobody_and_leave_no_lease() {
             let (cache, origin) = (cache.clone(), origin.clone());
             let life = Duration::from_millis(random() % 40);
             let start = Duration::from_millis(random() % 30);
-            let keep = random() % 3 == 0;
+            let keep = random().is_multiple_of(3);
             let caller = async move {
                 tokio::time::sleep(start).await;
                 let slow = slowly(&cache, &origin, 1);

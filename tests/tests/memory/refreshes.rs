@@ -191,3 +191,22 @@ async fn arguments_are_cloned_for_a_refresh_only() {
     settle().await;
     assert_eq!((clones(), origin.bodies()), (1, 2));
 }
+
+#[redis_cached(key = "rate:{id}", ttl = "1m", jitter = "0%", skip(origin), cache = cache)]
+async fn unrefreshed(cache: &Cache, origin: &Origin, id: u64) -> usize {
+    origin.read().await
+}
+
+/// `expire` reaches all entries under a key; where nobody would refresh one, it is a miss.
+#[tokio::test(start_paused = true)]
+async fn expire_by_one_function_does_not_leave_the_entry_of_another_stale_to_its_end() {
+    let (cache, origin) = (memory().await, Origin::gated());
+    origin.let_through(4);
+    rate(&cache, &origin, 1).await;
+    unrefreshed(&cache, &origin, 1).await;
+    assert!(rate_entry(&cache, 1).peek().await.unwrap().is_some(), "both stand in one string");
+    let new = origin.change();
+    rate_entry(&cache, 1).expire().await.unwrap();
+    assert!(unrefreshed_entry(&cache, 1).peek().await.unwrap().is_none());
+    assert_eq!(unrefreshed(&cache, &origin, 1).await, new);
+}

@@ -178,11 +178,7 @@ impl Redis {
 
     pub(crate) async fn expire(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
         let keys = [key.name(), &key.lease()];
-        match self.script(key, &scripts::EXPIRE, &keys, &[], deadline).await {
-            // A server out of memory refuses to patch, but not to delete.
-            Err(StoreError::Server(_)) => self.invalidate(key, deadline).await,
-            other => other.map(drop),
-        }
+        self.script(key, &scripts::EXPIRE, &keys, &[], deadline).await.map(drop)
     }
 
     pub(crate) async fn remaining(

@@ -1,5 +1,7 @@
 -- Ends the lease and makes every entry under the key due at once. Offsets: see entry.rs.
 -- KEYS: value, lease.
+-- The deletion stands first also because a script that has written once is no longer refused for
+-- want of memory.
 redis.call('DEL', KEYS[2])
 local size = redis.call('STRLEN', KEYS[1])
 local from = 0

@@ -1,0 +1,15 @@
+//! What the tests of the whole crate stand on: real servers, helper processes, gates in bodies.
+//!
+//! Nothing here waits for a time: it waits for an event, or asks again until a generous deadline.
+
+mod gate;
+mod helper;
+mod monitor;
+mod patience;
+mod server;
+
+pub use gate::Gate;
+pub use helper::{Helper, orders, role, tell};
+pub use monitor::Monitor;
+pub use patience::{PATIENCE, eventually, in_time};
+pub use server::RedisServer;

@@ -1,0 +1,267 @@
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client};
+use tempfile::TempDir;
+
+use crate::PATIENCE;
+
+/// A real redis-server of this test's own, on a loopback port and a unix socket. Ends with the value.
+#[derive(Debug)]
+pub struct RedisServer {
+    port: u16,
+    dir: TempDir,
+    password: Option<String>,
+    arguments: Vec<String>,
+    process: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts a server that keeps nothing on disk.
+    ///
+    /// # Panics
+    ///
+    /// When there is no `redis-server`, or it does not come up.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::launch(None, &[])
+    }
+
+    /// Starts a server that asks for a password.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with_password(password: &str) -> Self {
+        Self::launch(Some(password), &[])
+    }
+
+    /// Starts a server with more arguments (`["--maxmemory", "10mb"]`).
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(arguments: &[&str]) -> Self {
+        Self::launch(None, arguments)
+    }
+
+    fn launch(password: Option<&str>, arguments: &[&str]) -> Self {
+        let mut server = Self {
+            port: 0,
+            dir: TempDir::new().expect("a temporary directory"),
+            password: password.map(str::to_owned),
+            arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
+            process: None,
+        };
+        // Between choosing a port and binding it somebody else may take it.
+        for _ in 0..50 {
+            server.port = free_port();
+            if server.spawn() {
+                return server;
+            }
+        }
+        panic!("redis-server does not start: {}", server.log());
+    }
+
+    /// Starts a stopped server again, empty, at the same address.
+    ///
+    /// # Panics
+    ///
+    /// When it runs already, or does not come up.
+    pub fn restart(&mut self) {
+        assert!(self.process.is_none(), "the server is running; stop it first");
+        let until = Instant::now() + PATIENCE;
+        while !self.spawn() {
+            assert!(Instant::now() < until, "redis-server does not start again: {}", self.log());
+        }
+    }
+
+    /// Kills the server, as a crash would.
+    ///
+    /// # Panics
+    ///
+    /// When the process can't be waited for.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("one's own child can be killed");
+            process.wait().expect("one's own child can be waited for");
+        }
+    }
+
+    /// Stops the process from running, so that it accepts connections and answers nothing.
+    pub fn pause(&self) {
+        pause(self.pid());
+    }
+
+    /// Undoes [`pause`](Self::pause).
+    pub fn resume(&self) {
+        signal(self.pid(), "CONT");
+    }
+
+    /// Where it is reached over TCP.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let Self { port, password, .. } = self;
+        match password {
+            Some(password) => format!("redis://:{password}@127.0.0.1:{port}/"),
+            None => format!("redis://127.0.0.1:{port}/"),
+        }
+    }
+
+    /// Its address with other credentials: `"user:password"`, or nothing.
+    #[must_use]
+    pub fn url_as(&self, credentials: &str) -> String {
+        let at = if credentials.is_empty() { "" } else { "@" };
+        format!("redis://{credentials}{at}127.0.0.1:{}/", self.port)
+    }
+
+    /// Where it is reached over its unix socket.
+    #[must_use]
+    pub fn unix_url(&self) -> String {
+        let path = self.socket();
+        let query = self.password.as_ref().map_or_else(String::new, |pass| format!("?pass={pass}"));
+        format!("unix://{}{query}", path.display())
+    }
+
+    /// A connection to look behind the crate's back with.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer.
+    pub async fn cli(&self) -> MultiplexedConnection {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(None);
+        let client = Client::open(self.unix_url()).expect("the harness writes valid urls");
+        client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .expect("the server is up")
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("redis.sock")
+    }
+
+    fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the server is running").id()
+    }
+
+    /// `false` where the server ends at once: its port is taken.
+    fn spawn(&mut self) -> bool {
+        let mut command = Command::new("redis-server");
+        command
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(["--port", &self.port.to_string(), "--daemonize", "no"])
+            .arg("--unixsocket")
+            .arg(self.socket())
+            .arg("--dir")
+            .arg(self.dir.path())
+            .arg("--logfile")
+            .arg(self.log_file());
+        if let Some(password) = &self.password {
+            command.args(["--requirepass", password]);
+        }
+        command
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let process = match command.spawn() {
+            Ok(process) => process,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                panic!("there is no redis-server: apt-get install redis-server")
+            }
+            Err(error) => panic!("redis-server can't be started: {error}"),
+        };
+        let process = self.process.insert(process);
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if process.try_wait().expect("one's own child can be waited for").is_some() {
+                self.process = None;
+                return false;
+            }
+            // Asked over the socket in its own directory: nobody else's server can answer there, and
+            // a server opens it after its port.
+            if answers(&self.dir.path().join("redis.sock")).unwrap_or(false) {
+                return true;
+            }
+            assert!(Instant::now() < until, "redis-server does not answer: {}", self.log());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.dir.path().join("redis.log")
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // Here a panic would abort the tests that are left.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// Below the range from which outgoing connections take their ports, so that a stopped server finds
+/// its own still free.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u32 = 11_000;
+    const PORTS: u32 = 20_000;
+    loop {
+        let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = FIRST + (std::process::id() * 97 + step) % PORTS;
+        let port = u16::try_from(port).expect("the range ends below 65,536");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Any reply will do: `+PONG`, or that a password is wanted.
+fn answers(socket: &std::path::Path) -> io::Result<bool> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(b"PING\r\n")?;
+    let mut reply = [0; 7];
+    stream.read_exact(&mut reply)?;
+    Ok(reply.starts_with(b"+PONG") || reply.starts_with(b"-NOAUTH"))
+}
+
+/// Returns when the process has stopped.
+pub(crate) fn pause(pid: u32) {
+    signal(pid, "STOP");
+    let until = Instant::now() + PATIENCE;
+    while !is_stopped(pid) {
+        assert!(Instant::now() < until, "process {pid} does not stop");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status();
+    assert!(status.is_ok_and(|status| status.success()), "kill -{name} {pid}");
+}
+
+/// The state stands behind the name, which is in parentheses and may hold anything.
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+}

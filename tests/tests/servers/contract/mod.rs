@@ -1,0 +1,75 @@
+//! What holds on every backend, written once.
+
+mod finality;
+mod values;
+mod work;
+
+macro_rules! on {
+    ($backend:ident, $variant:ident: $($room:ident { $($test:ident,)+ })+) => {
+        mod $backend {
+            $(
+                mod $room {
+                    use super::super::$room;
+                    use crate::stage::{Backend, Stage};
+                    $(
+                        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                        async fn $test() {
+                            $room::$test(Stage::new(Backend::$variant).await).await;
+                        }
+                    )+
+                }
+            )+
+        }
+    };
+}
+
+macro_rules! on_every_backend {
+    ($($tests:tt)+) => {
+        on!(memory, Memory: $($tests)+);
+        on!(tcp, Tcp: $($tests)+);
+        on!(unix, Unix: $($tests)+);
+    };
+}
+
+on_every_backend! {
+    values {
+        a_hit_follows_a_miss,
+        two_caches_share_one_value,
+        every_shape_of_return_is_read_back,
+        an_error_is_not_stored,
+        a_none_is_stored_with_a_ttl_of_its_own,
+        different_arguments_have_different_entries,
+        an_entry_is_looked_at_without_computing,
+        an_entry_is_set,
+        an_entry_is_invalidated,
+        an_entry_is_expired,
+        expiring_without_a_refresh_window_is_an_invalidation,
+        a_forced_refresh_replaces_what_is_stored,
+        the_uncached_function_touches_nothing,
+        functions_of_one_template_keep_their_own_entries,
+        of_sets_at_one_time_the_last_to_ask_is_stored,
+        c3_the_ttl_is_at_most_what_was_asked_for,
+        c3_nothing_is_served_past_its_ttl,
+        c3_a_body_slower_than_its_ttl_is_not_stored,
+    }
+    finality {
+        c1_invalidate_during_a_foreground_body,
+        c1_invalidate_by_another_process,
+        c1_invalidate_during_a_background_refresh,
+        c1_a_call_after_the_acknowledgement_does_not_wait_for_the_old_refresh,
+        c1_a_caller_that_joined_the_old_flight_after_the_acknowledgement_gets_a_new_value,
+        c1_expire_voids_a_running_computation,
+        c1_set_voids_a_running_computation,
+        c1_refresh_does_not_return_a_result_begun_before_it,
+        c1_two_invalidations_during_two_bodies,
+    }
+    work {
+        c4_one_body_for_1000_callers,
+        c4_two_caches_500_each,
+        c4_exactly_one_of_three_caches_refreshes,
+        a_stale_hit_returns_while_its_refresh_runs,
+        a_failing_refresh_keeps_the_old_value_and_is_not_retried_by_every_hit,
+        a_caller_that_waits_gets_the_other_processs_value,
+        a_dropped_caller_leaves_no_lease_behind,
+    }
+}

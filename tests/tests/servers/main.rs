@@ -1,0 +1,23 @@
+//! The whole crate against real redis-servers and real processes.
+//!
+//! Tests of a promise are named after it: `c1_` final invalidation, `c3_` age, `c4_` work, `c5_`
+//! Redis is not a single point of failure, `c6_` never garbage.
+
+mod contract;
+mod damage;
+mod outages;
+mod processes;
+mod runtimes;
+mod schemas;
+mod secrets;
+mod setup;
+mod stage;
+mod wire;
+
+/// Not a test of its own: what the tests in `processes` run in other processes.
+#[test]
+fn helper_process() {
+    if let Some(role) = redis_cached_tests::role() {
+        processes::play(&role);
+    }
+}

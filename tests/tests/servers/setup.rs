@@ -1,0 +1,156 @@
+//! What `build()` says to a server or a setting that can't be used; and no password in any text.
+
+use std::error::Error as _;
+
+use redis_cached::{BuildError, Cache};
+use redis_cached_tests::{Gate, RedisServer};
+
+use crate::stage::{connect, hits, load};
+
+const SECRET: &str = "hunter2-s3cret";
+
+async fn refusal(url: &str) -> BuildError {
+    Cache::builder().url(url).namespace("ns").build().await.expect_err("it can't be used")
+}
+
+/// Everything that this error can be made to say.
+fn all_texts(error: &BuildError) -> String {
+    let mut texts = format!("{error} {error:?} {error:#?}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        texts = format!("{texts} {cause} {cause:?}");
+        source = cause.source();
+    }
+    texts
+}
+
+#[tokio::test]
+async fn the_right_password_is_accepted() {
+    let server = RedisServer::start_with_password(SECRET);
+    for url in [server.url(), server.unix_url()] {
+        let (cache, gate) = (connect(&url).await, Gate::open());
+        load(42, &cache, &gate).await;
+        assert!(hits(42, &cache, &gate).await);
+        assert!(!format!("{cache:?}").contains(SECRET));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_loud_and_not_printed() {
+    let server = RedisServer::start_with_password("another");
+    let mut cli = server.cli().await;
+    let user = ["SETUSER", "app", "on", ">right", "~*", "+@all"];
+    redis::cmd("ACL").arg(&user).exec_async(&mut cli).await.unwrap();
+    for credentials in [format!(":{SECRET}"), format!("app:{SECRET}"), format!("nobody:{SECRET}")] {
+        let error = refusal(&server.url_as(&credentials)).await;
+        assert!(error.is_authentication(), "{error:?}");
+        assert!(!all_texts(&error).contains(SECRET), "{error:?}");
+    }
+    let error = refusal(&server.url_as("")).await;
+    assert!(error.is_authentication(), "none was given: {error:?}");
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_loud() {
+    let server = RedisServer::start();
+    let mut cli = server.cli().await;
+    let secret = format!(">{SECRET}");
+    for (name, rights) in [
+        ("unscripted", vec!["~*", "+@all", "-@scripting"]),
+        ("mute", vec!["~*", "+@all", "-get"]),
+        ("elsewhere", vec!["~other:*", "+@all"]),
+    ] {
+        let acl =
+            redis::cmd("ACL").arg("SETUSER").arg(name).arg("on").arg(&secret).arg(rights).clone();
+        acl.exec_async(&mut cli).await.unwrap();
+        let error = refusal(&server.url_as(&format!("{name}:{SECRET}"))).await;
+        assert!(error.is_permission(), "{name}: {error:?}");
+        assert!(!all_texts(&error).contains(SECRET), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_permissions_that_the_readme_names_are_enough() {
+    let server = RedisServer::start();
+    let mut cli = server.cli().await;
+    let rights = [
+        "~ns:*",
+        "-@all",
+        "+get",
+        "+set",
+        "+del",
+        "+strlen",
+        "+getrange",
+        "+setrange",
+        "+pttl",
+        "+pexpire",
+        "+pexpiretime",
+        "+time",
+        "+eval",
+        "+evalsha",
+        "+hello",
+        "+ping",
+        "+client|tracking",
+    ];
+    let user =
+        redis::cmd("ACL").arg("SETUSER").arg("app").arg("on").arg(">pw").arg(&rights).clone();
+    user.exec_async(&mut cli).await.unwrap();
+    let (cache, gate) = (connect(&server.url_as("app:pw")).await, Gate::open());
+    load(42, &cache, &gate).await;
+    assert!(hits(42, &cache, &gate).await);
+    crate::stage::load_entry(42, &cache).invalidate().await.unwrap();
+    assert!(!hits(42, &cache, &gate).await);
+    crate::stage::live(42, &cache, &gate).await;
+    crate::stage::live_entry(42, &cache).expire().await.unwrap();
+    crate::stage::live_entry(42, &cache).set(9).await.unwrap();
+    assert!(crate::stage::live_entry(42, &cache).ttl().await.unwrap().is_some());
+    cache.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_url_is_loud_and_its_password_not_printed() {
+    for url in [
+        "",
+        "127.0.0.1",
+        "redis//127.0.0.1",
+        "http://user:hunter2-s3cret@127.0.0.1/",
+        "reddis://:hunter2-s3cret@127.0.0.1/",
+        "redis://:hunter2-s3cret@127.0.0.1:notaport/",
+        "redis://:hunter2-s3cret@127.0.0.1/notadb",
+        "redis://127.0.0.1:99999/",
+    ] {
+        let error = refusal(url).await;
+        assert!(error.is_url(), "{url}: {error:?}");
+        assert!(!all_texts(&error).contains(SECRET), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_that_would_break_keys_is_refused() {
+    for namespace in ["{shop}", "shop:", "", "a b", "shöp", "a*"] {
+        let error = Cache::builder().namespace(namespace).build().await.unwrap_err();
+        assert!(error.is_namespace(), "{namespace:?}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_told_by_ping() {
+    let mut server = RedisServer::start();
+    server.stop();
+    let cache = Cache::builder().url(server.url()).build().await.unwrap();
+    let error = cache.ping().await.unwrap_err();
+    assert!(error.is_unavailable() && !error.is_unconfirmed(), "{error:?}");
+}
+
+/// Two applications, or two databases of one server, share nothing.
+#[tokio::test]
+async fn namespaces_and_databases_keep_apart() {
+    let server = RedisServer::start();
+    let gate = Gate::open();
+    for (database, namespace) in [(0, "one"), (0, "two"), (1, "one")] {
+        let url = format!("{}{database}", server.url());
+        let cache = Cache::builder().url(url).namespace(namespace).build().await.unwrap();
+        assert!(!hits(42, &cache, &gate).await, "{database} {namespace}");
+        assert!(hits(42, &cache, &gate).await);
+    }
+}

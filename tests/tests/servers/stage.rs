@@ -1,0 +1,98 @@
+//! One store, any number of caches on it, and the function that most tests call.
+
+use std::time::Duration;
+
+use redis_cached::{Builder, Cache, redis_cached};
+use redis_cached_tests::{Gate, RedisServer};
+
+/// What stores the values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Memory,
+    Tcp,
+    Unix,
+}
+
+/// A store of one test's own.
+pub(crate) struct Stage {
+    pub(crate) backend: Backend,
+    server: Option<RedisServer>,
+    /// The embedded store lives inside its cache.
+    embedded: Option<Cache>,
+}
+
+impl Stage {
+    pub(crate) async fn new(backend: Backend) -> Self {
+        match backend {
+            Backend::Memory => {
+                let embedded =
+                    patient().url("memory://").build().await.expect("memory needs nothing");
+                Self { backend, server: None, embedded: Some(embedded) }
+            }
+            Backend::Tcp | Backend::Unix => {
+                Self { backend, server: Some(RedisServer::start()), embedded: None }
+            }
+        }
+    }
+
+    /// A cache that shares nothing with the others but the store: it stands for another process.
+    /// The embedded store can only be shared by clones.
+    pub(crate) async fn cache(&self) -> Cache {
+        match (&self.embedded, &self.server) {
+            (Some(embedded), _) => embedded.clone(),
+            (None, Some(server)) if self.backend == Backend::Unix => {
+                connect(&server.unix_url()).await
+            }
+            (None, Some(server)) => connect(&server.url()).await,
+            (None, None) => unreachable!("a stage has a store"),
+        }
+    }
+
+    pub(crate) async fn two(&self) -> (Cache, Cache) {
+        (self.cache().await, self.cache().await)
+    }
+}
+
+/// A builder whose deadlines are not what is tested: a busy machine must not fail a test.
+pub(crate) fn patient() -> Builder {
+    Cache::builder()
+        .namespace("ns")
+        .deadline(Duration::from_secs(20))
+        .connect_timeout(Duration::from_secs(20))
+}
+
+/// A cache that never gives up on its server.
+pub(crate) async fn connect(url: &str) -> Cache {
+    patient().url(url).build().await.expect("the server is up")
+}
+
+/// A cache as users have it, for servers that do not answer.
+pub(crate) async fn connect_hastily(url: &str) -> Cache {
+    Cache::builder()
+        .url(url)
+        .namespace("ns")
+        .build()
+        .await
+        .expect("an unreachable server is no error")
+}
+
+/// Returns the number of the run, from 1.
+#[redis_cached(key = "user:{id}", ttl = "5m", wait = "1m", cache = cache, skip(cache, gate))]
+pub(crate) async fn load(id: u64, cache: &Cache, gate: &Gate) -> usize {
+    gate.pass().await
+}
+
+/// As [`load`], refreshed behind its callers.
+#[redis_cached(
+    key = "live:{id}", ttl = "5m", refresh_before = "1m", wait = "1m", cache = cache, skip(cache, gate)
+)]
+pub(crate) async fn live(id: u64, cache: &Cache, gate: &Gate) -> usize {
+    gate.pass().await
+}
+
+/// Whether a call is answered without a body. Runs bodies until then.
+pub(crate) async fn hits(id: u64, cache: &Cache, gate: &Gate) -> bool {
+    let before = gate.runs();
+    load(id, cache, gate).await;
+    gate.runs() == before
+}

@@ -1,0 +1,186 @@
+//! What goes over the wire, counted by the server.
+
+use redis_cached::Cache;
+use redis_cached_tests::{Gate, Monitor, RedisServer, eventually};
+
+use crate::stage::{Backend, Stage, connect, live, live_entry, load, load_entry};
+
+fn names(seen: &[Vec<String>]) -> Vec<String> {
+    seen.iter().map(|words| words[0].to_uppercase()).collect()
+}
+
+async fn keys(server: &RedisServer) -> Vec<String> {
+    let mut keys: Vec<String> =
+        redis::cmd("KEYS").arg("*").query_async(&mut server.cli().await).await.unwrap();
+    keys.sort();
+    keys
+}
+
+/// The server knows the scripts already.
+async fn warm(cache: &Cache) {
+    load(0, cache, &Gate::open()).await;
+}
+
+#[tokio::test]
+async fn a_hit_is_one_get_of_exactly_its_key() {
+    let server = RedisServer::start();
+    let (cache, gate) = (connect(&server.url()).await, Gate::open());
+    load(42, &cache, &gate).await;
+    live(42, &cache, &gate).await;
+    let mut monitor = Monitor::start(&server).await;
+    for _ in 0..3 {
+        load(42, &cache, &gate).await;
+        assert_eq!(monitor.seen().await, [["GET", "ns:{user:42}"]]);
+        live(42, &cache, &gate).await;
+        assert_eq!(monitor.seen().await, [["GET", "ns:{live:42}"]]);
+    }
+    assert_eq!(gate.runs(), 2);
+}
+
+#[tokio::test]
+async fn a_miss_is_a_get_a_take_and_a_commit() {
+    let server = RedisServer::start();
+    let cache = connect(&server.url()).await;
+    warm(&cache).await;
+    let mut monitor = Monitor::start(&server).await;
+    load(42, &cache, &Gate::open()).await;
+    let seen = monitor.seen().await;
+    assert_eq!(names(&seen), ["GET", "EVALSHA", "EVALSHA"]);
+    assert_eq!(seen[0][1], "ns:{user:42}");
+    for script in &seen[1..] {
+        assert_eq!(
+            script[2..5],
+            ["2", "ns:{user:42}", "ns:{user:42}.lease"],
+            "all keys are declared"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_on_a_cold_key_sends_one_take_and_one_commit() {
+    let server = RedisServer::start();
+    let (cache, gate) = (connect(&server.url()).await, Gate::closed());
+    warm(&cache).await;
+    let mut monitor = Monitor::start(&server).await;
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (cache, gate) = (cache.clone(), gate.clone());
+        crowd.spawn(async move { load(42, &cache, &gate).await });
+    }
+    gate.started(1).await;
+    gate.let_all_go();
+    crowd.join_all().await;
+    let seen = names(&monitor.seen().await);
+    assert_eq!(seen.iter().filter(|name| *name == "EVALSHA").count(), 2, "{seen:?}");
+}
+
+#[tokio::test]
+async fn an_invalidation_is_one_delete_of_lease_and_value() {
+    let server = RedisServer::start();
+    let cache = connect(&server.url()).await;
+    let mut monitor = Monitor::start(&server).await;
+    load_entry(42, &cache).invalidate().await.unwrap();
+    assert_eq!(monitor.seen().await, [["DEL", "ns:{user:42}.lease", "ns:{user:42}"]]);
+}
+
+/// Many stale hits ask for the lease once.
+#[tokio::test]
+async fn stale_hits_do_not_each_ask_for_the_lease() {
+    let server = RedisServer::start();
+    let (cache, gate) = (connect(&server.url()).await, Gate::closed());
+    gate.let_go(1);
+    live(42, &cache, &gate).await;
+    live_entry(42, &cache).expire().await.unwrap();
+    let mut monitor = Monitor::start(&server).await;
+    let started = std::time::Instant::now();
+    for _ in 0..100 {
+        assert_eq!(live(42, &cache, &gate).await, 1);
+    }
+    gate.started(2).await;
+    let seen = names(&monitor.seen().await);
+    assert_eq!(seen.iter().filter(|name| *name == "GET").count(), 100);
+    // One, and at most one more for each second that this took; renewals are as rare.
+    let scripts = seen.iter().filter(|name| name.starts_with("EVAL")).count();
+    let most = 2 + 2 * usize::try_from(started.elapsed().as_secs()).unwrap();
+    assert!(scripts <= most, "{scripts} in {:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn keys_are_readable_in_redis_cli() {
+    let server = RedisServer::start();
+    let (cache, gate) = (connect(&server.url()).await, Gate::closed());
+    let look = async {
+        gate.started(1).await;
+        assert_eq!(keys(&server).await, ["ns:{user:42}.lease"]);
+        gate.let_go(1);
+    };
+    tokio::join!(load(42, &cache, &gate), look);
+    assert_eq!(keys(&server).await, ["ns:{user:42}"]);
+}
+
+/// Nothing that is written lives for ever, neither values nor leases nor markers.
+#[tokio::test]
+async fn everything_that_is_written_ends() {
+    let server = RedisServer::start();
+    let (cache, gate) = (connect(&server.url()).await, Gate::closed());
+    let mut cli = server.cli().await;
+    let look = async {
+        gate.started(1).await;
+        let left: i64 =
+            redis::cmd("PTTL").arg("ns:{user:42}.lease").query_async(&mut cli).await.unwrap();
+        assert!((1..=5_000).contains(&left), "{left}");
+        gate.let_go(1);
+    };
+    tokio::join!(load(42, &cache, &gate), look);
+    let left: i64 = redis::cmd("PTTL").arg("ns:{user:42}").query_async(&mut cli).await.unwrap();
+    assert!((1..=300_000).contains(&left), "{left}");
+}
+
+/// Who waits for another process is woken by the server, and does not ask all the time.
+#[tokio::test]
+async fn a_waiting_process_is_told_when_the_lease_ends() {
+    let server = RedisServer::start();
+    let (a, b) = (connect(&server.url()).await, connect(&server.url()).await);
+    let gate = Gate::closed();
+    let mut monitor = Monitor::start(&server).await;
+    let let_go = async {
+        gate.started(1).await;
+        let waiting = load(42, &b, &gate);
+        let watched = async {
+            eventually("the other process watches the lease", async || {
+                monitor.seen().await.iter().any(|words| *words == ["GET", "ns:{user:42}.lease"])
+            })
+            .await;
+            gate.let_go(1);
+        };
+        tokio::join!(waiting, watched).0
+    };
+    let values = tokio::join!(load(42, &a, &gate), let_go);
+    assert_eq!(values, (1, 1));
+    assert_eq!(gate.runs(), 1);
+}
+
+/// Of two at a time, the one that loses its lease to the other says so.
+#[tokio::test(flavor = "current_thread")]
+async fn a_set_that_another_overtakes_is_superseded() {
+    let server = RedisServer::start();
+    let cache = connect(&server.url()).await;
+    let (first, second) = (load_entry(42, &cache), load_entry(42, &cache));
+    // The server knows the scripts from here on, so that each step is one request.
+    first.set(0).await.unwrap();
+    // On one thread both ask for the lease before the connection has its turn.
+    let (one, two) = tokio::join!(biased; first.set(1), second.set(2));
+    two.unwrap();
+    assert!(one.unwrap_err().is_superseded());
+    assert_eq!(first.peek().await.unwrap().expect("it is stored").value, 2);
+}
+
+/// The same commands over a unix socket.
+#[tokio::test]
+async fn a_unix_socket_is_a_server_like_any_other() {
+    let stage = Stage::new(Backend::Unix).await;
+    let (cache, gate) = (stage.cache().await, Gate::open());
+    cache.ping().await.unwrap();
+    assert_eq!(load(42, &cache, &gate).await, 1);
+    assert_eq!(load(42, &cache, &gate).await, 1);
+}
