@@ -18,6 +18,19 @@ use crate::store::memory::Memory;
 use crate::work::Work;
 
 /// Where values are stored and how their computations are shared. Cheap to clone.
+///
+/// ```no_run
+/// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use redis_cached::Cache;
+///
+/// let cache = Cache::builder().url("redis://127.0.0.1/").namespace("shop").build().await?;
+/// redis_cached::init(cache.clone())?;
+/// cache.ping().await?; // an error where the server is not there
+/// // … serve …
+/// cache.shutdown(Duration::from_secs(5)).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Cache(pub(crate) Arc<Inner>);
 
@@ -49,8 +62,7 @@ tokio::task_local! {
 /// When one is installed already.
 ///
 /// ```
-/// # async fn f() -> Result<(), redis_cached_runtime::BuildError> {
-/// # use redis_cached_runtime as redis_cached;
+/// # async fn f() -> Result<(), redis_cached::BuildError> {
 /// let cache = redis_cached::Cache::builder().url("memory://").build().await?;
 /// redis_cached::init(cache)?;
 /// # Ok(()) }
@@ -108,8 +120,8 @@ impl Cache {
     /// spawns. Tests that run side by side keep apart this way:
     ///
     /// ```
-    /// # async fn f() -> Result<(), redis_cached_runtime::BuildError> {
-    /// # use redis_cached_runtime::Cache;
+    /// # async fn f() -> Result<(), redis_cached::BuildError> {
+    /// # use redis_cached::Cache;
     /// let cache = Cache::builder().url("memory://").build().await?;
     /// cache.scope(async { /* calls of cached functions */ }).await;
     /// # Ok(()) }

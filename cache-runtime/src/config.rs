@@ -14,8 +14,8 @@ use crate::store::redis::{Limits, Redis, Refusal};
 /// Builds a [`Cache`].
 ///
 /// ```
-/// # async fn f() -> Result<(), redis_cached_runtime::BuildError> {
-/// use redis_cached_runtime::Cache;
+/// # async fn f() -> Result<(), redis_cached::BuildError> {
+/// use redis_cached::Cache;
 ///
 /// let cache = Cache::builder().url("memory://").namespace("shop").build().await?;
 /// # Ok(()) }

@@ -18,6 +18,31 @@ use crate::store::{Commit, StoreError};
 /// A handle to the entry that a cached function has, or may have, for some arguments.
 ///
 /// Creating one touches nothing. To repeat any of its requests is safe.
+///
+/// ```
+/// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use redis_cached::{Cache, State, redis_cached};
+///
+/// #[redis_cached(key = "square:{n}", ttl = "1m", refresh_before = "10s")]
+/// async fn square(n: u64) -> u64 {
+///     n * n
+/// }
+///
+/// let cache = Cache::builder().url("memory://").build().await?;
+/// cache.scope(async {
+///     let entry = square_entry(7);
+///     assert!(entry.peek().await?.is_none());
+///     square(7).await;
+///     assert!(entry.ttl().await?.is_some());
+///     entry.expire().await?; // still served, and refreshed by the next call
+///     assert_eq!(entry.peek().await?.map(|peek| peek.state), Some(State::Stale));
+///     entry.set(49).await?;
+///     entry.invalidate().await?;
+///     Ok::<(), redis_cached::Error>(())
+/// }).await?;
+/// # Ok(()) }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+/// ```
 pub struct Entry<V> {
     target: Target,
     value: PhantomData<fn() -> V>,

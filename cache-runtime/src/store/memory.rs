@@ -272,3 +272,7 @@ impl Memory {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod tests;

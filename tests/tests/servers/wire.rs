@@ -184,3 +184,36 @@ async fn a_unix_socket_is_a_server_like_any_other() {
     assert_eq!(load(42, &cache, &gate).await, 1);
     assert_eq!(load(42, &cache, &gate).await, 1);
 }
+
+/// Those who wait for another process's computation are answered by one look of their leader.
+#[tokio::test]
+async fn a_crowd_that_waits_for_another_process_looks_again_once() {
+    let server = RedisServer::start();
+    let (there, here) = (connect(&server.url()).await, connect(&server.url()).await);
+    let (gate, idle) = (Gate::closed(), Gate::open());
+    let elsewhere = {
+        let (cache, gate) = (there.clone(), gate.clone());
+        tokio::spawn(async move { load(42, &cache, &gate).await })
+    };
+    gate.started(1).await;
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (cache, idle) = (here.clone(), idle.clone());
+        crowd.spawn(async move { load(42, &cache, &idle).await });
+    }
+    let mut monitor = Monitor::start(&server).await;
+    let mut waiting = server.cli().await;
+    eventually("somebody watches the lease", async || {
+        let info: String = redis::cmd("INFO").arg("stats").query_async(&mut waiting).await.unwrap();
+        info.contains("tracking_total_keys:1")
+    })
+    .await;
+    monitor.seen().await;
+    gate.let_all_go();
+    crowd.join_all().await;
+    elsewhere.await.unwrap();
+    let looks =
+        monitor.seen().await.into_iter().filter(|words| words[..] == ["GET", "ns:{user:42}"]);
+    assert_eq!(looks.count(), 1);
+    assert_eq!(idle.runs(), 0);
+}

@@ -1,0 +1,143 @@
+//! The steps of the protocol, one by one.
+
+use super::*;
+use crate::codec::Codec;
+use crate::entry::{Label, Life};
+
+const LOCK: Duration = Duration::from_secs(5);
+
+fn key() -> Key {
+    Key::render("ns", &[]).unwrap()
+}
+
+fn sealed(store: &Memory, fingerprint: u64, payload: &[u8]) -> (Vec<u8>, u64) {
+    let now = store.now();
+    let life = Life { born_at: now, due_at: now + 30_000, ttl_end: now + 60_000 };
+    let (key_digest, codec) = (key().digest(), Codec::Bincode);
+    let label = Label { life, fingerprint, key_digest, codec, none: false };
+    (entry::seal(&label, payload), life.ttl_end)
+}
+
+fn granted(take: Take) -> String {
+    match take {
+        Take::Granted(granted) => granted.content,
+        other => panic!("not granted: {other:?}"),
+    }
+}
+
+fn store_value(store: &Memory, fingerprint: u64, payload: &[u8]) -> Vec<u8> {
+    let content = store.seize(&key(), "setter", LOCK).content;
+    let (bytes, ends_at) = sealed(store, fingerprint, payload);
+    assert_eq!(store.commit(&key(), &content, &bytes, ends_at), Commit::Stored);
+    bytes
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_take_is_for_one_and_for_the_value_that_was_judged() {
+    let store = Memory::new(1 << 20);
+    let content = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
+    assert_eq!(store.take(&key(), &Judged::ABSENT, "two", LOCK), Take::Held(content.clone()));
+    // The same request, sent again.
+    assert_eq!(granted(store.take(&key(), &Judged::ABSENT, "one", LOCK)), content);
+    store.release(&key(), &Claim::Content(content));
+
+    let stored = store_value(&store, 1, b"value");
+    assert_eq!(store.take(&key(), &Judged::ABSENT, "three", LOCK), Take::Changed);
+    granted(store.take(&key(), &Judged::of(&stored), "three", LOCK));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_of_the_same_token_is_another_lease() {
+    let store = Memory::new(1 << 20);
+    let first = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
+    store.invalidate(&key());
+    let second = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
+    assert_ne!(first, second);
+    let (bytes, ends_at) = sealed(&store, 1, b"old");
+    assert_eq!(store.commit(&key(), &first, &bytes, ends_at), Commit::Refused);
+    assert!(!store.renew(&key(), &first, LOCK));
+    store.pass(&key(), &first, LOCK);
+    store.release(&key(), &Claim::Content(first));
+    assert!(store.renew(&key(), &second, LOCK), "what was not the caller's was touched");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_is_refused_without_its_lease_and_late_after_its_end() {
+    let store = Memory::new(1 << 20);
+    let content = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
+    let (bytes, _) = sealed(&store, 1, b"value");
+    assert_eq!(store.commit(&key(), &content, &bytes, store.now()), Commit::Late);
+    tokio::time::advance(LOCK).await;
+    let (bytes, ends_at) = sealed(&store, 1, b"value");
+    assert_eq!(store.commit(&key(), &content, &bytes, ends_at), Commit::Refused);
+    assert!(store.get(&key()).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn expire_and_invalidate_end_the_lease() {
+    let store = Memory::new(1 << 20);
+    for expire in [true, false] {
+        let stored = store_value(&store, 1, b"value");
+        let content = granted(store.take(&key(), &Judged::of(&stored), "one", LOCK));
+        if expire {
+            store.expire(&key());
+        } else {
+            store.invalidate(&key());
+        }
+        let (bytes, ends_at) = sealed(&store, 1, b"late");
+        assert_eq!(store.commit(&key(), &content, &bytes, ends_at), Commit::Refused);
+        assert_eq!(store.get(&key()).is_empty(), !expire);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_keeps_one_entry_of_another_fingerprint_and_both_end_at_the_earlier_end() {
+    let store = Memory::new(1 << 20);
+    let theirs = store_value(&store, 1, b"theirs");
+    tokio::time::advance(Duration::from_secs(20)).await;
+    let mine = store_value(&store, 2, b"mine");
+    assert_eq!(store.get(&key()), [mine, theirs].concat());
+    assert_eq!(store.remaining(&key()), Some(Duration::from_secs(40)));
+    let newer = store_value(&store, 3, b"a third one's");
+    assert_eq!(store.get(&key()).len(), newer.len() + entry::HEADER + b"mine".len());
+    tokio::time::advance(Duration::from_secs(40)).await;
+    assert!(store.get(&key()).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_in_a_row_double_the_marker_up_to_the_longest() {
+    let store = Memory::new(1 << 20);
+    for seconds in [1, 2, 4, 5, 5] {
+        let content = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
+        store.pass(&key(), &content, LOCK);
+        tokio::time::advance(Duration::from_millis(seconds * 1000 - 1)).await;
+        assert_eq!(store.take(&key(), &Judged::ABSENT, "two", LOCK), Take::Pass, "{seconds} s");
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    // A value ends the row.
+    store_value(&store, 1, b"value");
+    store.invalidate(&key());
+    let content = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
+    store.pass(&key(), &content, LOCK);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    granted(store.take(&key(), &Judged::ABSENT, "two", LOCK));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_soonest_goes_first_when_the_store_is_full() {
+    let store = Memory::new(3 * (entry::HEADER + 1000));
+    let keys: Vec<Key> = (0..4u64)
+        .map(|id| {
+            let segments = [crate::key::Segment(crate::key::Piece::Value(&id))];
+            Key::render("ns", &segments).unwrap()
+        })
+        .collect();
+    for (key, seconds) in keys.iter().zip([40, 10, 30, 20]) {
+        let content = store.seize(key, "setter", LOCK).content;
+        let (bytes, _) = sealed(&store, 1, &[7; 1000]);
+        let ends_at = store.now() + seconds * 1000;
+        assert_eq!(store.commit(key, &content, &bytes, ends_at), Commit::Stored);
+    }
+    let kept: Vec<bool> = keys.iter().map(|key| !store.get(key).is_empty()).collect();
+    assert_eq!(kept, [true, false, true, true]);
+}
