@@ -1,6 +1,6 @@
 //! What goes over the wire, counted by the server.
 
-use redis_cached::Cache;
+use redis_cached::{Cache, State, redis_cached};
 use redis_cached_tests::{Gate, Monitor, RedisServer, eventually};
 
 use crate::stage::{Backend, Stage, connect, live, live_entry, load, load_entry};
@@ -216,4 +216,59 @@ async fn a_crowd_that_waits_for_another_process_looks_again_once() {
         monitor.seen().await.into_iter().filter(|words| words[..] == ["GET", "ns:{user:42}"]);
     assert_eq!(looks.count(), 1);
     assert_eq!(idle.runs(), 0);
+}
+
+#[redis_cached(key = "brief:{id}", ttl = "50ms", cache = cache, skip(gate))]
+async fn brief(cache: &Cache, gate: &Gate, id: u64) -> usize {
+    gate.pass().await
+}
+
+/// A value that is over before it can be stored is a computation without a value: nobody queues up
+/// for the next one.
+#[tokio::test]
+async fn c3_a_body_slower_than_its_ttl_leaves_the_marker() {
+    let server = RedisServer::start();
+    let (cache, gate) = (connect(&server.url()).await, Gate::closed());
+    let slow = {
+        let (cache, gate) = (cache.clone(), gate.clone());
+        tokio::spawn(async move { brief(&cache, &gate, 1).await })
+    };
+    gate.started(1).await;
+    // Not in the hope that something happens meanwhile: it is the time that must pass.
+    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    gate.let_all_go();
+    assert_eq!(slow.await.unwrap(), 1);
+    let lease: String = redis::cmd("GET")
+        .arg("ns:{brief:1}.lease")
+        .query_async(&mut server.cli().await)
+        .await
+        .unwrap();
+    assert!(lease.starts_with("pass."), "{lease}");
+    assert!(brief_entry(&cache, 1).peek().await.unwrap().is_none());
+}
+
+#[redis_cached(key = "day:{id}", ttl = "5m", refresh_before = "1m", cache = cache, skip(gate))]
+async fn dawn(cache: &Cache, gate: &Gate, id: u64) -> usize {
+    gate.pass().await
+}
+
+#[redis_cached(key = "day:{id}", ttl = "5m", refresh_before = "1m", cache = cache, skip(gate))]
+async fn dusk(cache: &Cache, gate: &Gate, id: u64) -> usize {
+    gate.pass().await
+}
+
+#[tokio::test]
+async fn expire_reaches_both_entries_under_a_key() {
+    let server = RedisServer::start();
+    let (cache, gate) = (connect(&server.url()).await, Gate::open());
+    let states = async || {
+        let dawn = dawn_entry(&cache, 1).peek().await.unwrap().unwrap().state;
+        let dusk = dusk_entry(&cache, 1).peek().await.unwrap().unwrap().state;
+        [dawn, dusk]
+    };
+    dawn(&cache, &gate, 1).await;
+    dusk(&cache, &gate, 1).await;
+    assert_eq!(states().await, [State::Fresh; 2]);
+    dawn_entry(&cache, 1).expire().await.unwrap();
+    assert_eq!(states().await, [State::Stale; 2]);
 }

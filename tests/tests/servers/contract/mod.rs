@@ -1,6 +1,7 @@
 //! What holds on every backend, written once.
 
 mod finality;
+mod leases;
 mod values;
 mod work;
 
@@ -62,6 +63,11 @@ on_every_backend! {
         c1_set_voids_a_running_computation,
         c1_refresh_does_not_return_a_result_begun_before_it,
         c1_two_invalidations_during_two_bodies,
+    }
+    leases {
+        after_a_failure_calls_compute_without_writing,
+        a_failure_does_not_mark_the_lease_of_another,
+        a_dropped_caller_does_not_give_back_the_lease_of_another,
     }
     work {
         c4_one_body_for_1000_callers,
