@@ -191,13 +191,20 @@ impl<'a> Expansion<'a> {
         let name = self.spec.function.sig.ident.unraw().to_string();
         let (template, policy) = (self.in_module(&self.spec.key.text), self.policy());
         let segments = self.segments();
-        let owner = if self.scope.is_empty() {
-            quote!("")
+        // Its name holds that of the function around, which `module_path!()` does not.
+        let (place, owner) = if self.scope.is_empty() {
+            (
+                quote!(
+                    struct __Site;
+                ),
+                quote!(__Site),
+            )
         } else {
-            quote!(::core::any::type_name::<Self>())
+            (quote!(), quote!(Self))
         };
         // Input:  #[redis_cached(key = "user:{id}", ttl = "5m")] async fn load(db: &Db, id: u64)
         // Output: fn __load_target(__chosen: Chosen, id: &u64) -> Target {
+        //             struct __Site;
         //             static SITE: Site = Site::new(module, "load", "user:{id}", policy);
         //             Target::new(&SITE, owner, __chosen, &[literal("user:"), value(id)])
         //         }
@@ -206,9 +213,12 @@ impl<'a> Expansion<'a> {
             fn #target #generics (
                 __chosen: #private::Chosen, #(#inputs),*
             ) -> #private::Target #clause {
+                #place
                 static SITE: #private::Site =
                     #private::Site::new(::core::module_path!(), #name, #template, #policy);
-                #private::Target::new(&SITE, #owner, __chosen, &[#(#segments),*])
+                #private::Target::new(
+                    &SITE, ::core::any::type_name::<#owner>(), __chosen, &[#(#segments),*]
+                )
             }
         }
     }

@@ -344,12 +344,17 @@ impl Scope<'_> {
                      if the arguments in the key determine it, write `{skip}`"
                     ),
                 );
-            } else if !in_key.contains(&name) && !harmless.contains(&name) {
-                self.errors.on(generic, format!(
-                    "`{name}` can influence the value, but is not in the key: calls that differ \
+            } else if in_key.contains(&name) || !harmless.contains(&name) {
+                // That an argument of this type is in the key says nothing: `UserId(5)` and
+                // `TeamId(5)` print alike.
+                self.errors.on(
+                    generic,
+                    format!(
+                        "`{name}` can influence the value, but is not in the key: calls that differ \
                      only in it would share one value. Write one function for each `{name}`, or, \
                      if it does not influence the value, write `{skip}`"
-                ));
+                    ),
+                );
             }
         }
     }

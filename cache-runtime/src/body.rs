@@ -128,8 +128,12 @@ pub(crate) async fn commit(
         none: product.none,
     };
     let sealed = entry::seal(&label, &product.payload);
+    let past_renewal = lease.is_past_renewal();
     let committed = lease.commit(&sealed, life.ttl_end).await;
     match &committed {
+        Ok(Commit::Refused) if past_renewal => {
+            telemetry::warn_once(request.site, Warning::SlowerThanLease, "");
+        }
         Ok(Commit::Stored) => telemetry::step(request.site, &request.key, "stored"),
         Ok(Commit::Refused) => telemetry::step(request.site, &request.key, "commit refused"),
         Ok(Commit::Late) => telemetry::warn_once(request.site, Warning::SlowerThanTtl, ""),

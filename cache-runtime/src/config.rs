@@ -191,11 +191,7 @@ impl Builder {
             Err(Refusal::Permission(why)) => Err(BuildErrorKind::Permission { url, why }),
             Err(Refusal::Other(why)) => Err(BuildErrorKind::Server { url, why }),
             Err(Refusal::Unreachable(why)) => {
-                tracing::warn!(
-                    url,
-                    why,
-                    "the store can't be reached; cached functions run their bodies until it can"
-                );
+                tracing::debug!(url, why, "built without the store");
                 Ok(redis)
             }
         }
@@ -224,16 +220,18 @@ impl fmt::Debug for Builder {
 ///
 /// Coarse on purpose: it must hold for a url that does not parse as well.
 fn redact(url: &str) -> String {
-    let (url, query) = match url.split_once('?') {
-        Some((url, _)) => (url, "?***"),
-        None => (url, ""),
-    };
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let separator = if scheme.is_empty() { "" } else { "://" };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}{separator}***@{host}{query}"),
-        None => format!("{scheme}{separator}{rest}{query}"),
-    }
+    // The `@` first: a password may hold a `?`, and a query an `@`.
+    let (user, host) = match rest.rsplit_once('@') {
+        Some((_, host)) => ("***@", host),
+        None => ("", rest),
+    };
+    let (host, query) = match host.split_once('?') {
+        Some((host, _)) => (host, "?***"),
+        None => (host, ""),
+    };
+    format!("{scheme}{separator}{user}{host}{query}")
 }
 
 #[cfg(test)]
@@ -248,6 +246,8 @@ mod tests {
             ("redis://:s3cr@t@host", "redis://***@host"),
             ("unix:///run/redis.sock?db=1&pass=s3cret", "unix:///run/redis.sock?***"),
             ("user:s3cret@host", "***@host"),
+            ("redis://user:s3cret?x@host/?db=1", "redis://***@host/?***"),
+            ("redis://host/?pass=s3cr@t", "redis://***@t"),
         ] {
             assert_eq!(redact(url), expected);
             let builder = Builder::default().url(url);

@@ -32,6 +32,7 @@ use crate::codec::Codec;
 pub(crate) const HEADER: usize = 68;
 pub(crate) const DUE_AT: usize = 16;
 const MAGIC: [u8; 4] = *b"rce\x01";
+const TTL_END: usize = 32;
 const FINGERPRINT: Range<usize> = 40..48;
 const FLAG_NONE: u8 = 1;
 
@@ -158,6 +159,11 @@ pub(crate) fn fingerprint_of(sealed: &[u8]) -> u64 {
     u64_at(sealed, FINGERPRINT.start)
 }
 
+/// The end of an entry's own life, whatever stands beside it.
+pub(crate) fn ttl_end_of(entry: &[u8]) -> u64 {
+    u64_at(entry, TTL_END)
+}
+
 fn open(entry: &[u8], offset: usize, key_digest: u128) -> Found<'_> {
     let Some(codec) = Codec::from_id(entry[64]) else { return Found::Foreign };
     let intact = u64_at(entry, 8) == checksum(entry)
@@ -171,7 +177,7 @@ fn open(entry: &[u8], offset: usize, key_digest: u128) -> Found<'_> {
         life: Life {
             due_at: u64_at(entry, DUE_AT),
             born_at: u64_at(entry, 24),
-            ttl_end: u64_at(entry, 32),
+            ttl_end: u64_at(entry, TTL_END),
         },
         codec,
         payload: &entry[HEADER..],

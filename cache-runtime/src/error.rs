@@ -28,7 +28,7 @@ pub(crate) enum BuildErrorKind {
     )]
     Authentication { url: String, why: String },
     #[error(
-        "the user of {url} lacks a permission: {why}; it needs the commands get, set, del, pttl, pexpire, eval, evalsha, time, client|tracking on the keys of the namespace"
+        "the user of {url} lacks a permission: {why}; on the keys of the namespace it needs the commands get, set, del, strlen, getrange, setrange, pttl, pexpire, time, eval, evalsha, hello, ping, and client|tracking to wait without polling"
     )]
     Permission { url: String, why: String },
     #[error("the server at {url} can't be used: {why}")]
@@ -147,7 +147,8 @@ impl ShutdownError {
 /// The error of a computation that several callers waited for, where its type is erased
 /// (`anyhow::Error`, `eyre::Report`, `Box<dyn Error + Send + Sync>`).
 ///
-/// Such an error can't be cloned, so all who waited get one of these around the same original. It
+/// Such an error can't be cloned, so all who waited, and the caller that computed for them, get one of
+/// these around the same original; a caller that nobody waited for gets the original itself. It
 /// prints as the original, and the original is its [`source`](std::error::Error::source): look for
 /// a type with `error.chain().find_map(|cause| cause.downcast_ref::<NotFound>())`.
 pub struct SharedError(pub(crate) std::sync::Arc<dyn AsDynError>);

@@ -72,13 +72,12 @@ pub(crate) struct Waiter<K: Hash + Eq, B, O> {
 /// How waiting ended.
 pub(crate) enum Landing<K: Hash + Eq, B, O> {
     Shared(O),
-    /// The flight has ended without anything for this caller.
-    LookAgain,
     /// The leader is gone, or has ended with an outcome that began too early for this caller. It
     /// leads now, with what the leader left.
     TookOver(Leader<K, B, O>),
     /// The leader has not come to an end in time; this caller leads now, with nothing.
     Deposed(Leader<K, B, O>),
+    /// Nobody has answered this caller in time.
     OutOfPatience,
 }
 
@@ -158,28 +157,44 @@ impl<K: Hash + Eq, B, O> Leader<K, B, O> {
         }
     }
 
-    pub(crate) fn has_waiters(&self) -> bool {
-        lock(&self.flight.state).waiters > 0
+    /// Whether anybody may be waiting whom this leader's outcome would answer.
+    pub(crate) fn answers_somebody(&self) -> bool {
+        let state = lock(&self.flight.state);
+        state.waiters > if state.term == self.term { state.late } else { 0 }
     }
 
-    /// Ends this leader's part. Whom the outcome does not answer is led by the next.
+    /// Answers those who joined before the seal, while the others go on waiting.
+    ///
+    /// Also by a leader that was deposed: its outcome is as good for them as the next one's.
+    pub(crate) fn announce(&self, outcome: O) {
+        let mut state = lock(&self.flight.state);
+        let newer = state.outcome.as_ref().is_none_or(|(sealed, _)| *sealed < self.sealed);
+        let unused = if newer { state.outcome.replace((self.sealed, outcome)) } else { None };
+        drop(state);
+        self.flight.changed.notify_waiters();
+        // What is in there is the user's, and so is what its end does: not under the lock.
+        drop(unused);
+    }
+
+    /// Ends this leader's part. Whom it has not answered is led by the next.
     ///
     /// A leader that was deposed ends nothing: the flight is another's by now.
     pub(crate) fn end(mut self, outcome: Option<O>) {
-        self.finish(outcome);
+        if let Some(outcome) = outcome {
+            self.announce(outcome);
+        }
+        self.finish();
     }
 
-    fn finish(&mut self, outcome: Option<O>) {
+    fn finish(&mut self) {
         self.ended = true;
         let mut flights = lock(&self.flights);
         let mut state = lock(&self.flight.state);
         if state.term != self.term {
             return;
         }
-        let unanswered = if outcome.is_some() { state.late } else { state.waiters };
-        if let Some(outcome) = outcome {
-            state.outcome = Some((self.sealed, outcome));
-        }
+        let answered = state.outcome.as_ref().is_some_and(|(sealed, _)| *sealed == self.sealed);
+        let unanswered = if answered { state.late } else { state.waiters };
         state.led = false;
         if unanswered == 0 {
             state.ended = true;
@@ -205,7 +220,7 @@ impl<K: Hash + Eq, B, O> Drop for Leader<K, B, O> {
                 state.baton = self.baton.take();
             }
         }
-        self.finish(None);
+        self.finish();
     }
 }
 
@@ -245,7 +260,7 @@ impl<K: Hash + Eq + Clone, B, O: Clone> Waiter<K, B, O> {
                     return Landing::Shared(outcome.clone());
                 }
                 if state.ended {
-                    return Landing::LookAgain;
+                    return Landing::OutOfPatience;
                 }
                 if !state.led {
                     let (term, baton) = state.lead();

@@ -112,6 +112,11 @@ impl Lease {
         self.granted.server_ms
     }
 
+    /// Whether it has been held for longer than it is renewed.
+    pub(crate) fn is_past_renewal(&self) -> bool {
+        self.taken.elapsed() > LONGEST
+    }
+
     /// Renews until the lease is lost or its longest life is over. Never returns before that.
     ///
     /// To be polled beside the body: a body that nobody polls does not keep its lease.

@@ -104,7 +104,7 @@ pub(crate) async fn answer(request: &Request, computation: &mut dyn Computation)
 async fn fill(
     request: &Request,
     computation: &mut dyn Computation,
-    mut seen: Option<(Judged, Instant)>,
+    seen: Option<(Judged, Instant)>,
 ) -> Outcome {
     if body::inside_itself(request) {
         telemetry::warn_once(request.site, Warning::Recursion, "");
@@ -114,26 +114,14 @@ async fn fill(
         telemetry::warn_once(request.site, Warning::Runtime, "");
         return alone(request, computation).await;
     }
-    let mut patience = Patience::new(request.site.policy.wait);
-    for _ in 0..MOST_ROUNDS {
-        let waiter = match request.cache.flights.join(&request.flight_key()) {
-            Seat::Waiter(waiter) => waiter,
-            Seat::Leader(leader) if seen.is_some() => {
-                return lead(request, computation, leader, seen, &mut patience).await;
-            }
-            Seat::Leader(leader) => return compute(request, computation, leader).await,
-        };
-        if let Some(outcome) = wait(request, computation, waiter, &mut patience).await {
-            return outcome;
+    match request.cache.flights.join(&request.flight_key()) {
+        Seat::Waiter(waiter) => wait(request, computation, waiter, seen.is_some()).await,
+        // A dropped leader may have left its lease: to ask for another would be to wait for it.
+        Seat::Leader(leader) if seen.is_none() || leader.baton.is_some() => {
+            compute(request, computation, leader).await
         }
-        let deadline = request.cache.deadline();
-        seen = match read(request, computation, deadline).await {
-            Read::Answered(outcome, _) => return outcome,
-            Read::Miss(judged) => Some((judged, deadline)),
-            Read::Unknown => None,
-        };
+        Seat::Leader(leader) => lead(request, computation, leader, seen).await,
     }
-    alone(request, computation).await
 }
 
 /// How long this call waits for computations of others, all told.
@@ -213,21 +201,15 @@ async fn lead(
     computation: &mut dyn Computation,
     mut leader: Lead,
     mut seen: Option<(Judged, Instant)>,
-    patience: &mut Patience,
 ) -> Outcome {
+    let mut patience = Patience::new(request.site.policy.wait);
     for _ in 0..MOST_ROUNDS {
         let (judged, deadline) = if let Some(seen) = seen.take() {
             seen
         } else {
-            // This look is for all who have joined until now: it is sent after all their calls.
-            leader.seal();
             let deadline = request.cache.deadline();
-            match read(request, computation, deadline).await {
-                Read::Answered(outcome, hit) => {
-                    let landed = leader.has_waiters().then(|| hit.landed());
-                    leader.end(landed);
-                    return outcome;
-                }
+            match look_for_all(request, computation, &mut leader, deadline).await {
+                Read::Answered(outcome, hit) => return share(leader, outcome, &hit),
                 Read::Miss(judged) => (judged, deadline),
                 Read::Unknown => break,
             }
@@ -265,17 +247,33 @@ async fn lead(
     compute(request, computation, leader).await
 }
 
-/// Waits for the flight's leader. `None` means: look up again.
+/// Looks into the store for all who have joined until now: the look is sent after all their calls.
+async fn look_for_all(
+    request: &Request,
+    computation: &mut dyn Computation,
+    leader: &mut Lead,
+    deadline: Instant,
+) -> Read {
+    leader.seal();
+    read(request, computation, deadline).await
+}
+
+fn share(leader: Lead, outcome: Outcome, hit: &Shareable) -> Outcome {
+    let landed = leader.answers_somebody().then(|| hit.landed());
+    leader.end(landed);
+    outcome
+}
+
+/// Waits for the flight's leader. `reachable` is whether this caller has found the store so.
 async fn wait(
     request: &Request,
     computation: &mut dyn Computation,
     waiter: Wait,
-    patience: &mut Patience,
-) -> Option<Outcome> {
-    let landing = waiter.land(patience.for_leader()).await;
+    reachable: bool,
+) -> Outcome {
+    let landing = waiter.land(Patience::new(request.site.policy.wait).for_leader()).await;
     drop(waiter);
-    Some(match landing {
-        Landing::LookAgain => return None,
+    match landing {
         Landing::Shared(landed) => {
             let adopted = match &landed {
                 Landed::Value { codec, payload } => computation.accept(*codec, payload).is_ok(),
@@ -284,14 +282,26 @@ async fn wait(
             };
             if adopted { Outcome::Shared } else { alone(request, computation).await }
         }
-        Landing::TookOver(leader) if leader.baton.is_none() => {
-            lead(request, computation, leader, None, patience).await
+        Landing::TookOver(leader) if leader.baton.is_none() && reachable => {
+            lead(request, computation, leader, None).await
         }
-        Landing::TookOver(leader) | Landing::Deposed(leader) => {
-            compute(request, computation, leader).await
+        Landing::TookOver(leader) => compute(request, computation, leader).await,
+        Landing::Deposed(mut leader) => {
+            // The other one was slow, or is at it still; what it computes may be stored by now.
+            let deadline = request.cache.deadline();
+            match look_for_all(request, computation, &mut leader, deadline).await {
+                Read::Answered(outcome, hit) => share(leader, outcome, &hit),
+                Read::Miss(_) | Read::Unknown => compute(request, computation, leader).await,
+            }
         }
-        Landing::OutOfPatience => alone(request, computation).await,
-    })
+        Landing::OutOfPatience => {
+            // Somebody may have stored a value meanwhile, in this process or in another.
+            match read(request, computation, request.cache.deadline()).await {
+                Read::Answered(outcome, _) => outcome,
+                Read::Miss(_) | Read::Unknown => alone(request, computation).await,
+            }
+        }
+    }
 }
 
 /// Runs the body as the leader of a flight, under the lease in its baton if there is one.
@@ -302,7 +312,7 @@ async fn compute(
 ) -> Outcome {
     leader.seal();
     let finished = body::run(request, computation, leader.baton.as_ref()).await;
-    let shared = leader.has_waiters();
+    let shared = leader.answers_somebody();
     let outcome = if leader.baton.is_some() { Outcome::Computed } else { Outcome::Unleased };
     match finished {
         Finished::Failed => {
@@ -320,11 +330,13 @@ async fn compute(
     outcome
 }
 
-/// Commits and then ends the flight, also if the caller is dropped meanwhile.
+/// Answers those who share the value, commits it, and ends the flight for those who came too late:
+/// they find it stored. Goes on if the caller is dropped meanwhile.
 async fn publish(request: &Request, mut leader: Lead, product: Product) {
     let landed = Landed::Value { codec: product.codec, payload: Arc::clone(&product.payload) };
+    leader.announce(landed);
     let Some(lease) = leader.baton.take() else {
-        leader.end(Some(landed));
+        leader.end(None);
         return;
     };
     let (done, wait) = oneshot::channel::<()>();
@@ -333,7 +345,7 @@ async fn publish(request: &Request, mut leader: Lead, product: Product) {
     work.spawn_errand(async move {
         // What went wrong has been told; the value is returned all the same.
         let _ = body::commit(&request, lease, &product).await;
-        leader.end(Some(landed));
+        leader.end(None);
         drop(done);
     });
     // The sender never sends: it is dropped at the end of the errand.
@@ -356,6 +368,11 @@ fn fail(request: &Request, mut leader: Lead, landed: Landed) {
 ///
 /// Not a flight: nobody may be given, or give, a result that began before its call.
 pub(crate) async fn recompute(request: &Request, computation: &mut dyn Computation) {
+    if Handle::try_current().is_err() {
+        telemetry::warn_once(request.site, Warning::Runtime, "");
+        alone(request, computation).await;
+        return;
+    }
     let lock_ttl = request.site.policy.lock_ttl;
     let deadline = request.cache.deadline();
     let lease = match lease::seize(&request.cache, &request.key, lock_ttl, deadline).await {

@@ -93,9 +93,19 @@ pub fn own_ref<T: Detachable<O> + ?Sized, O>(borrowed: &T) -> O {
 }
 
 /// An argument as a second value, for a refresh behind the caller.
-pub fn own<T: Detachable<T>>(argument: &T) -> T {
-    argument.detached()
+pub fn own<T: Clonable>(argument: &T) -> T {
+    argument.clone()
 }
+
+/// What may be cloned for a refresh behind the caller, as it is.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be cloned for a background refresh",
+    label = "with `refresh_before` the body also runs behind the caller, so every argument must be `Clone`",
+    note = "derive `Clone`, pass an `Arc`, or leave `refresh_before` out: then the body gets the argument itself"
+)]
+pub trait Clonable: Clone {}
+
+impl<T: Clone> Clonable for T {}
 
 /// What may be cloned for a refresh behind the caller.
 #[diagnostic::on_unimplemented(
@@ -233,7 +243,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Renders the key of a call. `owner` is the type whose method the function is, or empty.
+    /// Renders the key of a call. `owner` names the type whose method the function is, or one that is
+    /// declared beside it.
     #[must_use]
     pub fn new(
         site: &'static Site,

@@ -31,11 +31,13 @@ struct Warned(u32);
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Warning {
     SlowerThanTtl,
+    SlowerThanLease,
     Fallback,
     NotStorable,
     Recursion,
     Key,
     Runtime,
+    Server,
 }
 
 impl Site {
@@ -72,8 +74,8 @@ impl Site {
 
     /// Tells entries of this function and this value type from all others.
     ///
-    /// `owner` is the type whose method this is, or empty: two `impl` blocks of one module may
-    /// hold methods of one name.
+    /// `owner` is the type whose method this is, or one that was declared where the function
+    /// stands: two `impl` blocks of one module, and two functions, may hold functions of one name.
     pub(crate) fn fingerprint<V: DeserializeOwned + 'static>(&self, owner: &'static str) -> u64 {
         let value = TypeId::of::<V>();
         let compute = || {
@@ -82,7 +84,7 @@ impl Site {
             fingerprint::fingerprint(&[
                 self.module,
                 self.function,
-                owner,
+                if self.stands_in_its_module(owner) { "" } else { owner },
                 &schema,
                 &version,
                 "bincode",
@@ -98,6 +100,15 @@ impl Site {
         let fingerprint = compute();
         lock(&self.others).get_or_insert_default().insert((value, owner), fingerprint);
         fingerprint
+    }
+
+    /// The names of types are the compiler's; most functions do without.
+    fn stands_in_its_module(&self, owner: &str) -> bool {
+        owner
+            .strip_prefix(self.module)
+            .and_then(|rest| rest.strip_prefix("::__"))
+            .and_then(|rest| rest.strip_prefix(self.function))
+            .is_some_and(|rest| rest == "_target::__Site")
     }
 
     /// Whether this is the first time.

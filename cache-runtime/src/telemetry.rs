@@ -2,6 +2,7 @@
 
 use crate::key::Key;
 use crate::site::{Site, Warning};
+use crate::store::StoreError;
 
 /// How one call was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +49,12 @@ pub(crate) fn step(site: &Site, key: &Key, step: &'static str) {
     told!(site, key, step, "step");
 }
 
-pub(crate) fn store_trouble(site: &Site, key: &Key, error: &crate::store::StoreError) {
+pub(crate) fn store_trouble(site: &Site, key: &Key, error: &StoreError) {
     told!(site, key, %error, "the store could not be asked");
+    // An outage is silent here, the connection tells of it. A refusal is the operator's to mend.
+    if let StoreError::Server(text) = error {
+        warn_once(site, Warning::Server, text);
+    }
 }
 
 /// Said once for each function: what its author should know and change.
@@ -61,6 +66,9 @@ pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
         Warning::SlowerThanTtl => {
             "the body took longer than its ttl, so its value was not stored; raise the ttl"
         }
+        Warning::SlowerThanLease => {
+            "the body took longer than a lease is renewed for, 60 s, so its value was not stored; make it faster, or load in parts"
+        }
         Warning::Fallback => {
             "the value does not read back from the compact codec and is stored as named MessagePack, which is larger"
         }
@@ -70,6 +78,9 @@ pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
         }
         Warning::Key => {
             "the `Display` of an argument failed, so there is no key and the body runs without the cache"
+        }
+        Warning::Server => {
+            "the server refuses what the cache asks of it; until that is mended, values are not stored"
         }
         Warning::Runtime => "called outside a tokio runtime, so the body runs without the cache",
     };

@@ -93,7 +93,7 @@ fn optional_value() {
 #[test]
 fn generic_function() {
     let text = formatted(
-        quote!(key = "row:{name}:{id}", ttl = "5m", skip(executor, T)),
+        quote!(key = "row:{name}:{id}", ttl = "5m", skip(executor, T, K, N)),
         &quote! {
             async fn load<'e, T, K, E, const N: usize>(
                 executor: E,

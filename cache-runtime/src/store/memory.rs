@@ -60,6 +60,9 @@ impl Contents {
 
     fn insert(&mut self, name: &str, bytes: Vec<u8>, ends_at: u64, capacity: usize) {
         self.remove(name);
+        if bytes.len() > capacity {
+            return;
+        }
         self.bytes += bytes.len();
         self.by_end.insert((ends_at, name.to_owned()));
         self.values.insert(name.to_owned(), Stored { bytes, ends_at });
@@ -183,9 +186,10 @@ impl Memory {
         let mut ends_at = ends_at;
         if let Some(stored) = contents.value(key.name(), now)
             && let Some(other) = entry::other_than(&stored.bytes, entry::fingerprint_of(sealed))
+            && entry::ttl_end_of(other) > now
         {
             bytes.extend_from_slice(other);
-            ends_at = ends_at.min(stored.ends_at);
+            ends_at = ends_at.min(entry::ttl_end_of(other));
         }
         contents.insert(key.name(), bytes, ends_at, self.capacity);
         contents.leases.remove(key.name());

@@ -100,7 +100,9 @@ async fn a_commit_keeps_one_entry_of_another_fingerprint_and_both_end_at_the_ear
     assert_eq!(store.remaining(&key()), Some(Duration::from_secs(40)));
     let newer = store_value(&store, 3, b"a third one's");
     assert_eq!(store.get(&key()).len(), newer.len() + entry::HEADER + b"mine".len());
-    tokio::time::advance(Duration::from_secs(40)).await;
+    // The one that ended first is gone, and so is its end.
+    assert_eq!(store.remaining(&key()), Some(Duration::from_secs(60)));
+    tokio::time::advance(Duration::from_secs(60)).await;
     assert!(store.get(&key()).is_empty());
 }
 

@@ -1,5 +1,6 @@
 //! One computation inside one process, and who may share it.
 
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use redis_cached::{Cache, redis_cached};
@@ -262,4 +263,38 @@ pub(crate) fn fastrand_like(seed: u64) -> impl FnMut() -> u64 {
         state ^= state << 17;
         state >> 8
     }
+}
+
+/// A caller that comes just when a leader has been dropped inherits its lease, and does not wait
+/// for it as if it were another's.
+#[tokio::test(start_paused = true)]
+async fn a_new_caller_does_not_wait_for_the_lease_that_a_dropped_leader_left() {
+    let (cache, origin) = (memory().await, Origin::open());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut leader = Box::pin(slowly(&cache, &origin, 1));
+    assert!(leader.as_mut().poll(&mut context).is_pending());
+    let mut waiter = Box::pin(slowly(&cache, &origin, 1));
+    assert!(waiter.as_mut().poll(&mut context).is_pending());
+    drop(leader);
+    let start = Instant::now();
+    assert_eq!(slowly(&cache, &origin, 1).await, 1);
+    assert_eq!(start.elapsed(), Duration::from_millis(20));
+    assert_eq!(waiter.await, 1);
+}
+
+#[redis_cached(key = "long:{id}", ttl = "1h", wait = "10s", skip(origin), cache = cache)]
+async fn long(cache: &Cache, origin: &Origin, id: u64) -> usize {
+    origin.read_slowly(Duration::from_secs(15)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_slower_than_wait_is_no_stampede() {
+    let (cache, origin) = (memory().await, Origin::open());
+    let mut callers = JoinSet::new();
+    for _ in 0..200 {
+        let (cache, origin) = (cache.clone(), origin.clone());
+        callers.spawn(async move { long(&cache, &origin, 1).await });
+    }
+    assert!(callers.join_all().await.iter().all(|value| *value == 1));
+    assert_eq!(origin.bodies(), 2, "one that led, and one that lost its patience for all");
 }

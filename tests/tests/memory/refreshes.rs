@@ -215,3 +215,32 @@ async fn expire_by_one_function_does_not_leave_the_entry_of_another_stale_to_its
     assert!(unrefreshed_entry(&cache, 1).peek().await.unwrap().is_none());
     assert_eq!(unrefreshed(&cache, &origin, 1).await, new);
 }
+
+#[redis_cached(key = "half:{id}", ttl = "60s", refresh_before = "30s", jitter = "0%", skip(origin), cache = cache)]
+async fn old_half(cache: &Cache, origin: &Origin, id: u64) -> usize {
+    origin.read().await
+}
+
+#[redis_cached(key = "half:{id}", ttl = "60s", refresh_before = "30s", jitter = "0%", version = 1, skip(origin), cache = cache)]
+async fn new_half(cache: &Cache, origin: &Origin, id: u64) -> usize {
+    origin.read().await
+}
+
+/// Each half keeps the other's entry behind its own, and is bound by that entry's end only: not by
+/// the end of what it has just replaced.
+#[tokio::test(start_paused = true)]
+async fn in_a_rolling_deploy_both_halves_are_refreshed_and_never_run_cold() {
+    let (cache, origin) = (memory().await, Origin::open());
+    old_half(&cache, &origin, 1).await;
+    new_half(&cache, &origin, 1).await;
+    for second in 0..600 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let warm = old_half_entry(&cache, 1).peek().await.unwrap().is_some()
+            && new_half_entry(&cache, 1).peek().await.unwrap().is_some();
+        assert!(warm, "cold after {second} s");
+        old_half(&cache, &origin, 1).await;
+        new_half(&cache, &origin, 1).await;
+        settle().await;
+    }
+    assert!(origin.bodies() <= 2 * 21, "{} bodies", origin.bodies());
+}

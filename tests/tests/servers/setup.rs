@@ -84,7 +84,6 @@ async fn the_permissions_that_the_readme_names_are_enough() {
         "+setrange",
         "+pttl",
         "+pexpire",
-        "+pexpiretime",
         "+time",
         "+eval",
         "+evalsha",
@@ -153,4 +152,21 @@ async fn namespaces_and_databases_keep_apart() {
         assert!(!hits(42, &cache, &gate).await, "{database} {namespace}");
         assert!(hits(42, &cache, &gate).await);
     }
+}
+
+/// A server quotes what it does not understand, the password among it.
+#[tokio::test]
+async fn a_refused_handshake_does_not_show_the_password() {
+    let server = RedisServer::start_with(&["--rename-command", "HELLO", ""]);
+    let url = server.url().replace("redis://", "redis://:s3cret@");
+    let texts = all_texts(&refusal(&url).await);
+    assert!(texts.contains("HELLO") && !texts.contains("s3cret"), "{texts}");
+}
+
+/// The same holds for the key, when a script can't be run.
+#[tokio::test]
+async fn a_refused_script_does_not_show_the_key() {
+    let server = RedisServer::start_with(&["--rename-command", "EVALSHA", ""]);
+    let texts = all_texts(&refusal(&server.url()).await);
+    assert!(texts.contains("EVALSHA") && !texts.contains("ns:{"), "{texts}");
 }

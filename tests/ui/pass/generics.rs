@@ -16,7 +16,7 @@ impl<K: Display> Display for Id<K> {
 #[derive(Clone, Serialize, Deserialize)]
 struct Row<T>(T);
 
-#[redis_cached(key = "row:{table}:{id}", ttl = "5m", skip(executor, T, N))]
+#[redis_cached(key = "row:{table}:{id}", ttl = "5m", skip(executor, T, N, K))]
 async fn row<'e, T, K, E, const N: usize>(executor: E, table: &str, id: Id<K>) -> Row<T>
 where
     T: Serialize + DeserializeOwned + Default + Clone + Send + Sync + 'static,
@@ -27,7 +27,7 @@ where
     Row(T::default())
 }
 
-#[redis_cached(key = "refreshed:{id}", ttl = "5m", refresh_before = "10%")]
+#[redis_cached(key = "refreshed:{id}", ttl = "5m", refresh_before = "10%", skip(K))]
 async fn refreshed<'a, K>(id: &'a K) -> String
 where
     K: Display + Clone + Send + Sync + 'static,

@@ -62,6 +62,9 @@ pub(crate) struct Pool {
 
 /// One connection, or what takes its place at the moment.
 struct Lane {
+    address: Arc<str>,
+    /// Whether this runtime's connections fail, so that each change is told once.
+    down: Arc<AtomicBool>,
     state: Mutex<State>,
     timeouts: AtomicU32,
 }
@@ -99,8 +102,12 @@ impl Link {
         let runtime = Handle::try_current()
             .map_err(|_| StoreError::Unconnected("called outside a tokio runtime".to_owned()))?
             .id();
-        let known =
-            |pools: &[Arc<Pool>]| pools.iter().find(|pool| pool.runtime == runtime).cloned();
+        let known = |pools: &[Arc<Pool>]| {
+            // The id of a runtime that has ended may be given to another.
+            let usable =
+                |pool: &&Arc<Pool>| pool.runtime == runtime && pool.alive.strong_count() > 0;
+            pools.iter().find(usable).cloned()
+        };
         if let Some(pool) = known(&self.pools.read().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(pool);
         }
@@ -118,7 +125,14 @@ impl Link {
             ended.cancelled().await;
             drop(alive);
         });
-        let lane = || Lane { state: Mutex::new(State::Idle), timeouts: AtomicU32::new(0) };
+        let address: Arc<str> = self.client.get_connection_info().addr().to_string().into();
+        let down: Arc<AtomicBool> = Arc::default();
+        let lane = || Lane {
+            address: Arc::clone(&address),
+            down: Arc::clone(&down),
+            state: Mutex::new(State::Idle),
+            timeouts: AtomicU32::new(0),
+        };
         let pool = Arc::new(Pool {
             runtime,
             alive: watched,
@@ -165,7 +179,7 @@ impl Link {
             Ok(Err(Failure::Lost(text) | Failure::Unconnected(text))) => {
                 Err(StoreError::Unconnected(text))
             }
-            Ok(Err(Failure::Server(error))) => Err(StoreError::Server(error.to_string())),
+            Ok(Err(Failure::Server(text))) => Err(StoreError::Server(text)),
             Err(_) => {
                 pool.lanes[lane].timed_out();
                 Err(StoreError::Deadline(self.limits.deadline))
@@ -220,7 +234,7 @@ impl Link {
                 pool.lanes[lane].drop_connection(generation);
                 return Failure::Lost(error.to_string());
             }
-            Failure::Server(ServerText::from(&error))
+            Failure::Server(server_text(&error))
         })
     }
 
@@ -333,25 +347,20 @@ enum Failure {
     /// The connection is gone; whether the command was carried out is unknown.
     Lost(String),
     Unconnected(String),
-    Server(ServerText),
+    Server(String),
 }
 
-/// A server's error as `CODE text`.
-struct ServerText(String);
-
-impl From<&RedisError> for ServerText {
-    fn from(error: &RedisError) -> Self {
-        match (error.code(), error.detail()) {
-            (Some(code), Some(detail)) => Self(format!("{code} {detail}")),
-            (Some(code), None) => Self(code.to_owned()),
-            _ => Self(error.to_string()),
-        }
-    }
-}
-
-impl std::fmt::Display for ServerText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+/// A server's error as `CODE text`, without what it quotes of the request: that may be a password, a
+/// key or a value.
+pub(super) fn server_text(error: &RedisError) -> String {
+    let text = match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (Some(code), None) => code.to_owned(),
+        _ => error.to_string(),
+    };
+    match text.find("with args beginning with") {
+        Some(quoted) => text[..quoted].trim_end_matches([',', ' ']).to_owned(),
+        None => text,
     }
 }
 
@@ -383,10 +392,21 @@ impl Lane {
         let mut state = lock(&self.state);
         match connected {
             Ok(connection) => {
+                self.timeouts.store(0, Ordering::Relaxed);
+                if self.down.swap(false, Ordering::AcqRel) {
+                    tracing::info!(address = &*self.address, "the store is there again");
+                }
                 *state = State::Ready { connection, generation: fastrand::u64(..) };
                 Ok(())
             }
             Err(refusal) => {
+                if !self.down.swap(true, Ordering::AcqRel) {
+                    tracing::warn!(
+                        address = &*self.address,
+                        why = refusal.text(),
+                        "the store can't be used; cached functions run their bodies until it can"
+                    );
+                }
                 let jittered = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
                 let until = Instant::now() + jittered;
                 *state = State::Failed { refusal: refusal.clone(), until, pause };
@@ -421,11 +441,15 @@ impl Attempt {
             clock.forget();
             sample(&mut connection, clock).await?;
             if self.watcher.is_some() {
-                ::redis::cmd("CLIENT")
-                    .arg("TRACKING")
-                    .arg("ON")
-                    .exec_async(&mut connection)
-                    .await?;
+                let on = ::redis::cmd("CLIENT").arg("TRACKING").arg("ON").clone();
+                match on.exec_async(&mut connection).await {
+                    Err(error) if error.is_unrecoverable_error() => return Err(error),
+                    Err(error) => tracing::debug!(
+                        why = server_text(&error),
+                        "the server does not push; the ends of leases are polled for"
+                    ),
+                    Ok(()) => {}
+                }
             }
             Ok(connection)
         };
@@ -451,12 +475,12 @@ async fn sample(
 impl Refusal {
     fn from_connecting(error: &RedisError) -> Self {
         match error.kind() {
-            ErrorKind::AuthenticationFailed => Self::Authentication(error.to_string()),
-            ErrorKind::Server(ServerErrorKind::NoPerm) => Self::Permission(error.to_string()),
+            ErrorKind::AuthenticationFailed => Self::Authentication(server_text(error)),
+            ErrorKind::Server(ServerErrorKind::NoPerm) => Self::Permission(server_text(error)),
             _ if error.is_io_error() || error.is_timeout() || error.is_connection_refusal() => {
                 Self::Unreachable(error.to_string())
             }
-            _ => Self::from_text(ServerText::from(error).0),
+            _ => Self::from_text(server_text(error)),
         }
     }
 

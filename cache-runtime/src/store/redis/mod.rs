@@ -10,7 +10,8 @@ use ::redis::{Cmd, ConnectionInfo, Value};
 use tokio::time::Instant;
 
 use super::{Claim, Commit, FIRST_PASS, Granted, Polling, StoreError, Take, Waited};
-use crate::entry::{self, Judged};
+use crate::codec::Codec;
+use crate::entry::{self, Judged, Label, Life};
 use crate::freshness::millis;
 use crate::key::Key;
 pub(crate) use connection::Limits;
@@ -92,7 +93,7 @@ impl Redis {
         let reply =
             self.link.script(&pool, key.lane(pool.lanes()), script, keys, args, deadline).await?;
         let parsed: (String, String, u64) = ::redis::from_redis_value(reply)
-            .map_err(|error| StoreError::Server(error.to_string()))?;
+            .map_err(|_| StoreError::Server("unexpected reply about a lease".to_owned()))?;
         pool.clock.sample(sent, parsed.2);
         Ok(parsed)
     }
@@ -211,16 +212,13 @@ impl Redis {
             tokio::pin!(ended);
             // Listening begins before asking, so that no push falls between the two.
             ended.as_mut().enable();
-            let deadline = (Instant::now() + self.link.limits.deadline).min(until);
-            let lease = self.link.send_tracked(&pool, &get, deadline).await;
-            match lease {
-                Ok(Value::BulkString(content)) if content == held.as_bytes() => {}
-                Ok(_) => return Ok(Waited::Ended),
-                Err(_) if Instant::now() >= until => return Ok(Waited::TimedOut),
-                Err(error) => return Err(error),
-            }
             if Instant::now() >= until {
                 return Ok(Waited::TimedOut);
+            }
+            let deadline = Instant::now() + self.link.limits.deadline;
+            match self.link.send_tracked(&pool, &get, deadline).await? {
+                Value::BulkString(content) if content == held.as_bytes() => {}
+                _ => return Ok(Waited::Ended),
             }
             let _ = tokio::time::timeout_at(polling.next(until), ended).await;
         }
@@ -258,7 +256,35 @@ impl Redis {
                 Ok(()) => {}
             }
         }
-        Ok(())
+        match self.rehearse(&probe, deadline).await {
+            Err(StoreError::Server(text)) => match Refusal::from_text(text) {
+                refusal @ Refusal::Permission(_) => Err(refusal),
+                // Out of memory, or a replica at the moment: that may end by itself.
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// One computation of nothing, since scripts run only as far as their user's permissions.
+    async fn rehearse(&self, probe: &Key, deadline: Instant) -> Result<(), StoreError> {
+        let life = Duration::from_secs(1);
+        let taken = self.take(probe, &Judged::ABSENT, "rehearsal", life, deadline).await?;
+        let Take::Granted(granted) = taken else { return Ok(()) };
+        self.renew(probe, &granted.content, life, deadline).await?;
+        let born_at = granted.server_ms;
+        let ttl_end = born_at + millis(life);
+        let label = Label {
+            life: Life { born_at, due_at: ttl_end, ttl_end },
+            fingerprint: 0,
+            key_digest: probe.digest(),
+            codec: Codec::Bincode,
+            none: false,
+        };
+        self.commit(probe, &granted.content, &entry::seal(&label, &[]), ttl_end, deadline).await?;
+        self.expire(probe, deadline).await?;
+        self.remaining(probe, deadline).await?;
+        self.invalidate(probe, deadline).await
     }
 
     async fn script(
@@ -292,6 +318,7 @@ impl Refusal {
     fn from_text(text: String) -> Self {
         let code = text.split([' ', ':']).next().unwrap_or_default();
         match code {
+            _ if text.contains("user executing the script") => Self::Permission(text),
             "WRONGPASS" | "NOAUTH" | "AuthenticationFailed" => Self::Authentication(text),
             "NOPERM" => Self::Permission(text),
             "LOADING" | "BUSY" | "MASTERDOWN" => Self::Unreachable(text),
