@@ -81,7 +81,7 @@ pub(crate) fn ambient() -> Cache {
         EMBEDDED
             .get_or_init(|| {
                 tracing::warn!(
-                    "no cache is installed: values are kept in this process only; \
+                    target: "redis_cached", "no cache is installed: values are kept in this process only; \
                      call `redis_cached::init` at the start of the program"
                 );
                 let store = Store::Memory(Memory::new(MEMORY_CAPACITY));

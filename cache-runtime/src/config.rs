@@ -191,7 +191,7 @@ impl Builder {
             Err(Refusal::Permission(why)) => Err(BuildErrorKind::Permission { url, why }),
             Err(Refusal::Other(why)) => Err(BuildErrorKind::Server { url, why }),
             Err(Refusal::Unreachable(why)) => {
-                tracing::debug!(url, why, "built without the store");
+                tracing::debug!(target: "redis_cached", url, why, "built without the store");
                 Ok(redis)
             }
         }

@@ -163,7 +163,7 @@ impl Lease {
         async move {
             let deadline = cache.deadline();
             if let Err(error) = cache.store.pass(&key, &content, longest, deadline).await {
-                tracing::debug!(%error, "the failure marker was not set; the lease ends by itself");
+                tracing::debug!(target: "redis_cached", %error, "the failure marker was not set; the lease ends by itself");
             }
         }
     }
@@ -189,7 +189,7 @@ fn give_back(cache: &Arc<Inner>, key: Key, claim: Claim) {
     cache.work.spawn_errand(async move {
         let deadline = owned.deadline();
         if let Err(error) = owned.store.release(&key, &claim, deadline).await {
-            tracing::debug!(%error, "a lease was not given back; it ends by itself");
+            tracing::debug!(target: "redis_cached", %error, "a lease was not given back; it ends by itself");
         }
     });
 }

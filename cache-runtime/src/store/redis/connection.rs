@@ -394,7 +394,7 @@ impl Lane {
             Ok(connection) => {
                 self.timeouts.store(0, Ordering::Relaxed);
                 if self.down.swap(false, Ordering::AcqRel) {
-                    tracing::info!(address = &*self.address, "the store is there again");
+                    tracing::info!(target: "redis_cached", address = &*self.address, "the store is there again");
                 }
                 *state = State::Ready { connection, generation: fastrand::u64(..) };
                 Ok(())
@@ -402,7 +402,7 @@ impl Lane {
             Err(refusal) => {
                 if !self.down.swap(true, Ordering::AcqRel) {
                     tracing::warn!(
-                        address = &*self.address,
+                        target: "redis_cached", address = &*self.address,
                         why = refusal.text(),
                         "the store can't be used; cached functions run their bodies until it can"
                     );
@@ -445,7 +445,7 @@ impl Attempt {
                 match on.exec_async(&mut connection).await {
                     Err(error) if error.is_unrecoverable_error() => return Err(error),
                     Err(error) => tracing::debug!(
-                        why = server_text(&error),
+                        target: "redis_cached", why = server_text(&error),
                         "the server does not push; the ends of leases are polled for"
                     ),
                     Ok(()) => {}
