@@ -5,6 +5,7 @@ use syn::visit::{self, Visit};
 use syn::{
     FnArg, GenericArgument, Lifetime, ParenthesizedGenericArguments, PathArguments, PathSegment,
     ReturnType, Safety, Signature, Type, TypeFnPtr, TypeImplTrait, TypePath, TypeReference,
+    TypeTraitObject,
 };
 
 use crate::errors::Errors;
@@ -73,6 +74,7 @@ pub(crate) fn check(function: &Function, errors: &Errors) {
     check_body(function, errors);
     check_impl_return(sig, errors);
     check_borrowed_return(sig, errors);
+    check_error_return(sig, errors);
     check_cfg_params(sig, errors);
 }
 
@@ -196,6 +198,29 @@ fn first_borrow(ty: &Type, refuse_static: bool) -> Option<proc_macro2::TokenStre
 }
 
 /// Attribute macros see parameters before `cfg` has taken them out.
+/// What several callers wait for crosses threads; for this one type the compiler's own errors are many
+/// and name no repair.
+fn check_error_return(sig: &Signature, errors: &Errors) {
+    struct Finder(Option<TypeTraitObject>);
+    impl Visit<'_> for Finder {
+        fn visit_type_trait_object(&mut self, object: &TypeTraitObject) {
+            let names = names_in(&object.bounds);
+            if names.contains("Error") && !names.contains("Send") {
+                self.0.get_or_insert_with(|| object.clone());
+            }
+        }
+    }
+    let mut finder = Finder(None);
+    finder.visit_return_type(&sig.output);
+    if let Some(object) = finder.0 {
+        errors.on(
+            &object,
+            "this error cannot cross threads, as it has to when several callers wait for it: write \
+             `Box<dyn Error + Send + Sync>`",
+        );
+    }
+}
+
 fn check_cfg_params(sig: &Signature, errors: &Errors) {
     for input in &sig.inputs {
         let attrs = match input {

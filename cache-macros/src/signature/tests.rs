@@ -28,6 +28,8 @@ fn returns() {
         ("async fn f() -> Option<&'static str> {}", "the return type borrows"),
         ("async fn f<'a>(x: &'a str) -> Cow<'a, str> {}", "the return type borrows (`'a`)"),
         ("async fn f() -> Result<u8, &str> {}", "the return type borrows (`&str`)"),
+        ("async fn f() -> Result<u8, Box<dyn Error>> {}", "`Box<dyn Error + Send + Sync>`"),
+        ("async fn f() -> Result<u8, Box<dyn std::error::Error + 'static>> {}", "cross threads"),
     ] {
         check_fn(item, &[part]);
     }

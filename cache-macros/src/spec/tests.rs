@@ -45,7 +45,7 @@ fn what_is_allowed() {
     for item in [
         "async fn f() {}",
         "pub(crate) async fn f(mut id: u64, _name: &str) -> Result<User, &'static str> {}",
-        "async fn f(r#type: u64) -> Result<(), Box<dyn Error + 'static>> {}",
+        "async fn f(r#type: u64) -> Result<(), Box<dyn Error + Send + Sync + 'static>> {}",
     ] {
         check_fn(item, &[]);
     }
