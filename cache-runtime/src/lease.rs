@@ -14,6 +14,12 @@ use crate::store::{Claim, Commit, Granted, StoreError, Take};
 /// A lease is renewed for this long and no longer: a body that hangs must not hold it for ever.
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// A lease ends a little before its `lock_ttl`, so that another has taken over by then: an end has to
+/// be noticed first.
+fn life(lock_ttl: Duration) -> Duration {
+    lock_ttl / 8 * 7
+}
+
 /// A lease that is held. Dropping it gives it back behind the caller.
 pub(crate) struct Lease {
     cache: Arc<Inner>,
@@ -43,7 +49,7 @@ pub(crate) async fn take(
     deadline: Instant,
 ) -> Asked {
     let request = Request::new(cache, key);
-    let taken = cache.store.take(key, judged, &request.token, lock_ttl, deadline).await;
+    let taken = cache.store.take(key, judged, &request.token, life(lock_ttl), deadline).await;
     match taken {
         Ok(Take::Granted(granted)) => Asked::Granted(request.granted(granted, lock_ttl)),
         Ok(other) => {
@@ -67,7 +73,7 @@ pub(crate) async fn seize(
     deadline: Instant,
 ) -> Result<Lease, StoreError> {
     let request = Request::new(cache, key);
-    let granted = cache.store.seize(key, &request.token, lock_ttl, deadline).await?;
+    let granted = cache.store.seize(key, &request.token, life(lock_ttl), deadline).await?;
     Ok(request.granted(granted, lock_ttl))
 }
 
@@ -124,8 +130,8 @@ impl Lease {
         while self.taken.elapsed() < LONGEST {
             tokio::time::sleep(self.lock_ttl / 3).await;
             let deadline = self.cache.deadline();
-            let renewed =
-                self.cache.store.renew(&self.key, &self.granted.content, self.lock_ttl, deadline);
+            let (content, life) = (&self.granted.content, life(self.lock_ttl));
+            let renewed = self.cache.store.renew(&self.key, content, life, deadline);
             if let Ok(false) = renewed.await {
                 return;
             }
