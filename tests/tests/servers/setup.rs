@@ -59,6 +59,10 @@ async fn a_missing_permission_is_loud() {
         ("unscripted", vec!["~*", "+@all", "-@scripting"]),
         ("mute", vec!["~*", "+@all", "-get"]),
         ("elsewhere", vec!["~other:*", "+@all"]),
+        // Needed inside scripts only: nothing but a whole computation shows it.
+        ("unread", vec!["~*", "+@all", "-getrange"]),
+        ("unpatched", vec!["~*", "+@all", "-setrange"]),
+        ("unrenewed", vec!["~*", "+@all", "-pexpire"]),
     ] {
         let acl =
             redis::cmd("ACL").arg("SETUSER").arg(name).arg("on").arg(&secret).arg(rights).clone();

@@ -269,6 +269,8 @@ impl Redis {
     /// One computation of nothing, since scripts run only as far as their user's permissions.
     async fn rehearse(&self, probe: &Key, deadline: Instant) -> Result<(), StoreError> {
         let life = Duration::from_secs(1);
+        // What a rehearsal that failed a moment ago has left would cut this one short.
+        self.invalidate(probe, deadline).await?;
         let taken = self.take(probe, &Judged::ABSENT, "rehearsal", life, deadline).await?;
         let Take::Granted(granted) = taken else { return Ok(()) };
         self.renew(probe, &granted.content, life, deadline).await?;
