@@ -5,7 +5,7 @@ use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Expr, Ident, Path, Token, parenthesized, token};
+use syn::{Expr, Ident, LitInt, Path, Token, Visibility, parenthesized, token};
 
 use crate::errors::Errors;
 use crate::suggest::closest;
@@ -16,53 +16,84 @@ pub(crate) struct Given<T> {
     pub(crate) value: T,
 }
 
-#[derive(Default)]
-pub(crate) struct Args {
-    pub(crate) key: Option<Given<Expr>>,
-    pub(crate) ttl: Option<Given<Expr>>,
-    pub(crate) refresh_before: Option<Given<Expr>>,
-    pub(crate) skip: Option<Given<Vec<Ident>>>,
-    pub(crate) none_ttl: Option<Given<Expr>>,
-    pub(crate) lock_ttl: Option<Given<Expr>>,
-    pub(crate) wait: Option<Given<Expr>>,
-    pub(crate) jitter: Option<Given<Expr>>,
-    pub(crate) version: Option<Given<Expr>>,
-    pub(crate) cache: Option<Given<Expr>>,
-    pub(crate) krate: Option<Given<Path>>,
+/// `normalize(email = email.trim())`: one of those.
+pub(crate) struct Rebinding {
+    pub(crate) param: Ident,
+    pub(crate) value: Expr,
 }
 
-const KNOWN: [&str; 11] = [
-    "key",
-    "ttl",
-    "refresh_before",
-    "skip",
-    "none_ttl",
-    "lock_ttl",
-    "wait",
-    "jitter",
-    "version",
-    "cache",
-    "crate",
-];
+/// `compress = zstd(above = 4096)`
+pub(crate) struct Compression {
+    pub(crate) method: Ident,
+    pub(crate) above: Option<LitInt>,
+}
 
-/// Part of the design, not built yet. An argument that gets built moves to `KNOWN`.
-const PLANNED: [&str; 33] = [
+macro_rules! arguments {
+    ($($field:ident $name:literal: $ty:ty = $parse:ident;)+) => {
+        /// What was given.
+        #[derive(Default)]
+        pub(crate) struct Args {
+            $(pub(crate) $field: Option<Given<$ty>>,)+
+        }
+
+        const KNOWN: &[&str] = &[$($name),+];
+
+        fn argument(input: ParseStream<'_>, args: &mut Args, errors: &Errors) -> syn::Result<()> {
+            let name = input.call(Ident::parse_any).map_err(|error| {
+                syn::Error::new(error.span(), "expected an argument, as in `ttl = \"5m\"`")
+            })?;
+            match name.to_string().as_str() {
+                $($name => set(&mut args.$field, $parse(&name, input)?, name, errors),)+
+                other => {
+                    errors.at(name.span(), unknown(other));
+                    skip_value(input)?;
+                }
+            }
+            Ok(())
+        }
+    };
+}
+
+arguments! {
+    key "key": Expr = assigned;
+    ttl "ttl": Expr = assigned;
+    refresh_before "refresh_before": Expr = assigned;
+    skip "skip": Vec<Ident> = names;
+    none_ttl "none_ttl": Expr = assigned;
+    ttl_with "ttl_with": Expr = assigned;
+    cache_if "cache_if": Expr = assigned;
+    accept_if "accept_if": Expr = assigned;
+    bypass_if "bypass_if": Expr = assigned;
+    refresh_if "refresh_if": Expr = assigned;
+    normalize "normalize": Vec<Rebinding> = rebindings;
+    tags "tags": Expr = assigned;
+    clearable "clearable": () = flag;
+    lock_ttl "lock_ttl": Expr = assigned;
+    wait "wait": Expr = assigned;
+    jitter "jitter": Expr = assigned;
+    max_concurrency "max_concurrency": Expr = assigned;
+    near "near": Expr = assigned;
+    codec "codec": Path = assigned;
+    compress "compress": Compression = compression;
+    version "version": Expr = assigned;
+    id "name": Expr = assigned;
+    same_entries_as "same_entries_as": Path = assigned;
+    cache "cache": Expr = assigned;
+    vis "vis": Visibility = visibility;
+    krate "crate": Path = assigned;
+}
+
+/// Part of the design, not built yet. An argument that gets built moves up.
+const PLANNED: [&str; 18] = [
     "stale_if_error",
     "timeout",
     "soft_timeout",
-    "normalize",
-    "tags",
     "tags_with",
-    "cache_if",
-    "accept_if",
-    "ttl_with",
     "cache_err_if",
     "err_ttl",
     "err_ttl_with",
     "stale_if",
     "share_err",
-    "bypass_if",
-    "refresh_if",
     "no_store_if",
     "max_age",
     "busy",
@@ -71,15 +102,27 @@ const PLANNED: [&str; 33] = [
     "save",
     "load",
     "batch",
-    "clearable",
-    "name",
-    "same_entries_as",
     "verify",
-    "near",
-    "codec",
-    "compress",
-    "max_concurrency",
-    "vis",
+];
+
+/// What other caches call it: the nearest of ours, which did-you-mean can't know.
+const ELSEWHERE: [(&str, &str); 16] = [
+    ("time", "`ttl = \"5m\"`"),
+    ("expire", "`ttl = \"5m\"`"),
+    ("expiry", "`ttl = \"5m\"`"),
+    ("duration", "`ttl = \"5m\"`"),
+    ("seconds", "`ttl = 300`"),
+    ("convert", "`key = \"user:{id}\"`"),
+    ("prefix", "`key = \"prefix:{id}\"`"),
+    ("namespace", "`key = \"prefix:{id}\"`, or the namespace of the `Cache`"),
+    ("result", "nothing: of a `Result` the `Ok` is stored, always"),
+    ("option", "`none_ttl = \"10s\"`: a `None` is stored, always"),
+    ("sync_writes", "nothing: a key is computed once in the whole fleet, always"),
+    ("unless", "`cache_if = |value| ..`, which says when to store"),
+    ("condition", "`bypass_if = ..`, which says when not to cache"),
+    ("size", "nothing: Redis is bounded by its own `maxmemory`"),
+    ("ignore", "`skip(..)`"),
+    ("refresh", "`refresh_before = \"30s\"`, which refreshes behind the callers"),
 ];
 
 /// Stops at the first syntax error; unknown and repeated arguments are collected.
@@ -97,30 +140,6 @@ pub(crate) fn parse(tokens: TokenStream, errors: &Errors) -> syn::Result<Args> {
     parser.parse2(tokens)
 }
 
-fn argument(input: ParseStream<'_>, args: &mut Args, errors: &Errors) -> syn::Result<()> {
-    let name = input.call(Ident::parse_any).map_err(|error| {
-        syn::Error::new(error.span(), "expected an argument, as in `ttl = \"5m\"`")
-    })?;
-    match name.to_string().as_str() {
-        "key" => set(&mut args.key, assigned(&name, input)?, name, errors),
-        "ttl" => set(&mut args.ttl, assigned(&name, input)?, name, errors),
-        "refresh_before" => set(&mut args.refresh_before, assigned(&name, input)?, name, errors),
-        "skip" => set(&mut args.skip, listed(input)?, name, errors),
-        "none_ttl" => set(&mut args.none_ttl, assigned(&name, input)?, name, errors),
-        "lock_ttl" => set(&mut args.lock_ttl, assigned(&name, input)?, name, errors),
-        "wait" => set(&mut args.wait, assigned(&name, input)?, name, errors),
-        "jitter" => set(&mut args.jitter, assigned(&name, input)?, name, errors),
-        "version" => set(&mut args.version, assigned(&name, input)?, name, errors),
-        "cache" => set(&mut args.cache, assigned(&name, input)?, name, errors),
-        "crate" => set(&mut args.krate, assigned_path(&name, input)?, name, errors),
-        other => {
-            errors.at(name.span(), unknown(other));
-            skip_value(input)?;
-        }
-    }
-    Ok(())
-}
-
 fn set<T>(slot: &mut Option<Given<T>>, value: T, name: Ident, errors: &Errors) {
     if slot.is_some() {
         errors.at(name.span(), format!("`{name}` is given twice: keep one of them"));
@@ -134,28 +153,112 @@ fn assigned<T: Parse>(name: &Ident, input: ParseStream<'_>) -> syn::Result<T> {
     input.parse()
 }
 
-fn assigned_path(name: &Ident, input: ParseStream<'_>) -> syn::Result<Path> {
+/// What an argument looks like, to be copied.
+fn example(name: &str) -> &'static str {
+    match name {
+        "key" => "\"user:{id}\"",
+        "ttl" | "near" => "\"5m\"",
+        "refresh_before" => "\"20%\"",
+        "none_ttl" | "lock_ttl" | "wait" => "\"10s\"",
+        "ttl_with" => "|token| token.expires_in",
+        "cache_if" => "|value| value.is_complete()",
+        "accept_if" => "|value| !value.is_revoked()",
+        "bypass_if" | "refresh_if" => "force",
+        "tags" => "[\"team:{team}\"]",
+        "jitter" => "\"10%\"",
+        "max_concurrency" => "8",
+        "codec" => "json",
+        "compress" => "zstd",
+        "version" => "2",
+        "name" => "\"users.load\"",
+        "same_entries_as" => "load_user",
+        "cache" => "self.cache",
+        "vis" => "pub(crate)",
+        "crate" => "crate::redis_cached",
+        _ => "..",
+    }
+}
+
+fn visibility(name: &Ident, input: ParseStream<'_>) -> syn::Result<Visibility> {
     equals(name, input)?;
-    input.call(Path::parse_mod_style)
+    let vis = input.parse()?;
+    if matches!(vis, Visibility::Inherited) && !input.is_empty() && !input.peek(Token![,]) {
+        return Err(input.error("expected a visibility: write `vis = pub` or `vis = pub(crate)`"));
+    }
+    Ok(vis)
+}
+
+fn flag(name: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
+    if input.is_empty() || input.peek(Token![,]) {
+        return Ok(());
+    }
+    let message = format!("`{name}` takes no value: write `{name}`, or leave it out");
+    Err(syn::Error::new(name.span(), message))
+}
+
+fn compression(name: &Ident, input: ParseStream<'_>) -> syn::Result<Compression> {
+    equals(name, input)?;
+    let form = "expected a method: write `compress = lz4`, `compress = zstd`, or with the number of bytes \
+                above which it is worth it, `compress = zstd(above = 4096)`";
+    let method = input.parse().map_err(|error| syn::Error::new(error.span(), form))?;
+    if !input.peek(token::Paren) {
+        return Ok(Compression { method, above: None });
+    }
+    let inside;
+    parenthesized!(inside in input);
+    let above = (|| {
+        let above: Ident = inside.parse()?;
+        if above != "above" {
+            return Err(syn::Error::new(above.span(), form));
+        }
+        inside.parse::<Token![=]>()?;
+        inside.parse()
+    })();
+    let above = above.map_err(|error: syn::Error| syn::Error::new(error.span(), form))?;
+    if !inside.is_empty() {
+        return Err(inside.error(form));
+    }
+    Ok(Compression { method, above: Some(above) })
 }
 
 fn equals(name: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
-    if input.parse::<Option<Token![=]>>()?.is_none() {
-        let message = format!("`{name}` needs a value: write `{name} = ..`");
+    let is_assigned = input.parse::<Option<Token![=]>>()?.is_some();
+    if !is_assigned || input.is_empty() || input.peek(Token![,]) {
+        let example = example(&name.to_string());
+        let message = format!("`{name}` needs a value: write `{name} = {example}`");
         return Err(syn::Error::new(name.span(), message));
     }
     Ok(())
 }
 
-fn listed(input: ParseStream<'_>) -> syn::Result<Vec<Ident>> {
+fn names(_: &Ident, input: ParseStream<'_>) -> syn::Result<Vec<Ident>> {
     let expected = "expected names of parameters in parentheses: write `skip(db, client)`";
+    listed(input, expected, Ident::parse_any)
+}
+
+fn rebindings(_: &Ident, input: ParseStream<'_>) -> syn::Result<Vec<Rebinding>> {
+    let expected =
+        "expected parameters and what they become: write `normalize(email = email.trim())`";
+    listed(input, expected, |input| {
+        let param = input.call(Ident::parse_any)?;
+        input.parse::<Token![=]>()?;
+        Ok(Rebinding { param, value: input.parse()? })
+    })
+}
+
+fn listed<T>(
+    input: ParseStream<'_>,
+    expected: &str,
+    parse: fn(ParseStream<'_>) -> syn::Result<T>,
+) -> syn::Result<Vec<T>> {
     if !input.peek(token::Paren) {
         return Err(input.error(expected));
     }
     let inside;
     parenthesized!(inside in input);
-    Punctuated::<Ident, Token![,]>::parse_terminated_with(&inside, Ident::parse_any)
-        .map(|names| names.into_iter().collect())
+    let parsed = Punctuated::<T, Token![,]>::parse_terminated_with(&inside, parse);
+    parsed
+        .map(|all| all.into_iter().collect())
         .map_err(|error| syn::Error::new(error.span(), expected))
 }
 
@@ -163,7 +266,10 @@ fn unknown(name: &str) -> String {
     if PLANNED.contains(&name) {
         return format!("`{name}` is not supported yet");
     }
-    match closest(name, KNOWN) {
+    if let Some((_, ours)) = ELSEWHERE.iter().find(|(other, _)| *other == name) {
+        return format!("unknown argument `{name}`: here it is {ours}");
+    }
+    match closest(name, KNOWN.iter().copied()) {
         Some(near) => format!("unknown argument `{name}`: did you mean `{near}`?"),
         None => format!("unknown argument `{name}`: the arguments are `{}`", KNOWN.join("`, `")),
     }

@@ -8,13 +8,24 @@ use quote::ToTokens;
 
 /// Must be finished: errors that were collected and never reported would let a wrong key compile.
 pub(crate) struct Errors {
+    /// Where the attribute stands: for what is missing in it.
+    place: Span,
     collected: RefCell<Vec<syn::Error>>,
     finished: Cell<bool>,
 }
 
 impl Errors {
     pub(crate) fn new() -> Self {
-        Self { collected: RefCell::new(Vec::new()), finished: Cell::new(false) }
+        Self::of(Span::call_site())
+    }
+
+    /// Of the attribute at this place.
+    pub(crate) fn of(place: Span) -> Self {
+        Self { place, collected: RefCell::new(Vec::new()), finished: Cell::new(false) }
+    }
+
+    pub(crate) fn on_attribute(&self, message: impl Display) {
+        self.at(self.place, message);
     }
 
     pub(crate) fn at(&self, span: Span, message: impl Display) {

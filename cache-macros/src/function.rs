@@ -1,18 +1,19 @@
-//! The annotated function, its parameters, and where its attributes belong.
+//! The annotated function: its signature, its body as tokens, and what it promises to return.
 
-use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
-use quote::ToTokens;
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::punctuated::Punctuated;
 use syn::{
-    Attribute, FnArg, Meta, Pat, Path, Receiver, ReceiverKind, Signature, Type, TypePath,
-    TypeReference, Visibility,
+    Attribute, GenericArgument, PathArguments, PathSegment, ReturnType, Signature, Token, Type,
+    TypeParamBound, Visibility,
 };
 
 /// The body stays unparsed, so that a half-typed one still expands and the editor keeps completing.
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
+    pub(crate) defaultness: Option<Token![default]>,
     pub(crate) sig: Signature,
     pub(crate) body: TokenStream,
 }
@@ -20,19 +21,42 @@ pub(crate) struct Function {
 impl Parse for Function {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let attrs = input.call(Attribute::parse_outer)?;
+        Self::after_attributes(attrs, input)
+    }
+}
+
+impl ToTokens for Function {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let Self { attrs, vis, defaultness, sig, body } = self;
+        tokens.extend(quote!(#(#attrs)* #vis #defaultness #sig #body));
+    }
+}
+
+impl Function {
+    /// One function, of several that may follow each other.
+    pub(crate) fn after_attributes(
+        attrs: Vec<Attribute>,
+        input: ParseStream<'_>,
+    ) -> syn::Result<Self> {
         let vis = input.parse()?;
+        let defaultness = input.parse()?;
+        if input.peek(Token![impl]) || input.peek(Token![trait]) {
+            return Err(input.error(
+                "`#[redis_cached]` stands on one async function; on the `impl` or `trait` block around \
+                 it write `#[redis_cached::methods]`",
+            ));
+        }
         let sig = input.parse().map_err(|error| {
             syn::Error::new(
                 error.span(),
                 format!("`#[redis_cached]` stands on an async function: {error}"),
             )
         })?;
-        let body = input.parse()?;
-        Ok(Self { attrs, vis, sig, body })
+        // A body, or the semicolon that stands for none.
+        let body = ungrouped_body(input.parse()?).into();
+        Ok(Self { attrs, vis, defaultness, sig, body })
     }
-}
 
-impl Function {
     pub(crate) fn has_body(&self) -> bool {
         let first = self.body.clone().into_iter().next();
         matches!(first, Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace)
@@ -43,6 +67,128 @@ impl Function {
         self.sig.receiver().is_some()
             || mentions_self(self.sig.to_token_stream())
             || mentions_self(self.body.clone())
+    }
+
+    /// Whether the body names it, be it within a text to be formatted.
+    pub(crate) fn body_mentions(&self, name: &str) -> bool {
+        fn mentions(tokens: TokenStream, name: &str) -> bool {
+            tokens.into_iter().any(|tree| match tree {
+                TokenTree::Ident(ident) => ident.unraw() == name,
+                TokenTree::Group(group) => mentions(group.stream(), name),
+                TokenTree::Literal(literal) => literal.to_string().contains(&format!("{{{name}")),
+                TokenTree::Punct(_) => false,
+            })
+        }
+        mentions(self.body.clone(), name)
+    }
+
+    pub(crate) fn returned(&self) -> Returned<'_> {
+        Returned::of(&self.sig)
+    }
+}
+
+/// A `$body:block` of `macro_rules` comes in an invisible group.
+fn ungrouped_body(tree: TokenTree) -> TokenTree {
+    if let TokenTree::Group(group) = &tree
+        && group.delimiter() == Delimiter::None
+    {
+        let mut inside = group.stream().into_iter();
+        if let (Some(only), None) = (inside.next(), inside.next()) {
+            return ungrouped_body(only);
+        }
+    }
+    tree
+}
+
+/// How a function comes to its future, and what that future gives.
+pub(crate) enum Returned<'a> {
+    /// `async fn f() -> T`; `None` is `()`.
+    Async(Option<&'a Type>),
+    /// `fn f() -> BoxFuture<'_, T>` or `Pin<Box<dyn Future<Output = T> + Send>>`.
+    Boxed(&'a Type),
+    /// `fn f() -> impl Future<Output = T> + Send`.
+    Opaque(&'a Type),
+    /// None of these, but `T`.
+    NoFuture(Option<&'a Type>),
+}
+
+impl<'a> Returned<'a> {
+    fn of(sig: &'a Signature) -> Self {
+        let output = match &sig.output {
+            ReturnType::Default => None,
+            ReturnType::Type(_, ty) => Some(ungrouped(ty)),
+        };
+        if sig.asyncness.is_some() {
+            return Self::Async(output);
+        }
+        match output {
+            Some(Type::ImplTrait(opaque)) => opaque
+                .bounds
+                .iter()
+                .find_map(output_of)
+                .map_or(Self::NoFuture(output), Self::Opaque),
+            Some(Type::Path(path)) => path
+                .path
+                .segments
+                .last()
+                .and_then(boxed_output)
+                .map_or(Self::NoFuture(output), Self::Boxed),
+            _ => Self::NoFuture(output),
+        }
+    }
+
+    pub(crate) fn ty(&self) -> Option<&'a Type> {
+        match self {
+            Self::Async(ty) | Self::NoFuture(ty) => *ty,
+            Self::Boxed(ty) | Self::Opaque(ty) => Some(ty),
+        }
+    }
+}
+
+/// `T` of `BoxFuture<'a, T>`, or of `Pin<Box<dyn Future<Output = T>>>`.
+fn boxed_output(segment: &PathSegment) -> Option<&Type> {
+    let inner = type_arguments(segment).next()?;
+    if segment.ident == "BoxFuture" {
+        return Some(inner);
+    }
+    let Type::Path(path) = ungrouped(inner) else { return None };
+    let boxed = path.path.segments.last()?;
+    if segment.ident != "Pin" || boxed.ident != "Box" {
+        return None;
+    }
+    match ungrouped(type_arguments(boxed).next()?) {
+        Type::TraitObject(object) => object.bounds.iter().find_map(output_of),
+        _ => None,
+    }
+}
+
+fn output_of(bound: &TypeParamBound) -> Option<&Type> {
+    let TypeParamBound::Trait(bound) = bound else { return None };
+    let segment = bound.path.segments.last().filter(|segment| segment.ident == "Future")?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::AssocType(assoc) if assoc.ident == "Output" => Some(&assoc.ty),
+        _ => None,
+    })
+}
+
+fn type_arguments(segment: &PathSegment) -> impl Iterator<Item = &Type> {
+    let arguments = match &segment.arguments {
+        PathArguments::AngleBracketed(arguments) => Some(&arguments.args),
+        _ => None,
+    };
+    arguments.into_iter().flatten().filter_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })
+}
+
+/// The type behind parentheses and the invisible groups of `macro_rules` fragments.
+pub(crate) fn ungrouped(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => ungrouped(&group.elem),
+        Type::Paren(paren) => ungrouped(&paren.elem),
+        other => other,
     }
 }
 
@@ -68,173 +214,6 @@ fn mentions_self(tokens: TokenStream) -> bool {
         }
     }
     false
-}
-
-/// How the background refresh comes to own a parameter.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Passing {
-    /// Cloned. A `&'static` reference counts as such: the copy is a clone.
-    Owned,
-    /// Turned into what the reference borrows from.
-    Borrowed,
-    /// Cannot be.
-    Exclusive,
-}
-
-pub(crate) struct Param {
-    /// `self` for the receiver.
-    pub(crate) ident: Ident,
-    pub(crate) ty: Type,
-    pub(crate) passing: Passing,
-}
-
-impl Param {
-    fn new(ident: Ident, ty: Type) -> Self {
-        let passing = passing(&ty);
-        Self { ident, ty, passing }
-    }
-
-    pub(crate) fn is_self(&self) -> bool {
-        self.ident == "self"
-    }
-}
-
-/// The parameters, or the patterns that give no name to one.
-pub(crate) fn params(sig: &Signature) -> Vec<Result<Param, &FnArg>> {
-    sig.inputs
-        .iter()
-        .map(|input| match input {
-            FnArg::Receiver(receiver) => Ok(Param::new(
-                Ident::new("self", receiver.self_token.span),
-                receiver_type(receiver),
-            )),
-            FnArg::Typed(typed) => match &*typed.pat {
-                Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {
-                    Ok(Param::new(pat.ident.clone(), (*typed.ty).clone()))
-                }
-                _ => Err(input),
-            },
-        })
-        .collect()
-}
-
-fn receiver_type(receiver: &Receiver) -> Type {
-    let span = receiver.self_token.span;
-    match &receiver.kind {
-        ReceiverKind::Typed(_, ty) => (**ty).clone(),
-        ReceiverKind::Reference(and_token, lifetime, mutability) => {
-            Type::Reference(TypeReference {
-                attrs: Vec::new(),
-                and_token: *and_token,
-                lifetime: lifetime.clone(),
-                mutability: *mutability,
-                elem: Box::new(self_type(span)),
-            })
-        }
-        _ => self_type(span),
-    }
-}
-
-fn self_type(span: Span) -> Type {
-    Type::Path(TypePath {
-        attrs: Vec::new(),
-        qself: None,
-        path: Path::from(Ident::new("Self", span)),
-    })
-}
-
-fn passing(ty: &Type) -> Passing {
-    match ungrouped(ty) {
-        Type::Reference(reference) if reference.mutability.is_some() => Passing::Exclusive,
-        Type::Reference(reference) if !is_static(reference) => Passing::Borrowed,
-        _ => Passing::Owned,
-    }
-}
-
-pub(crate) fn is_static(reference: &TypeReference) -> bool {
-    reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static")
-}
-
-/// The type behind parentheses and the invisible groups of `macro_rules` fragments.
-pub(crate) fn ungrouped(ty: &Type) -> &Type {
-    match ty {
-        Type::Group(group) => ungrouped(&group.elem),
-        Type::Paren(paren) => ungrouped(&paren.elem),
-        other => other,
-    }
-}
-
-/// The signature of a function that only passes its parameters on: no `mut`, no attributes.
-pub(crate) fn passing_on(sig: &Signature) -> Signature {
-    let mut sig = sig.clone();
-    for input in &mut sig.inputs {
-        match input {
-            FnArg::Receiver(receiver) => {
-                receiver.attrs.clear();
-                receiver.mutability = None;
-            }
-            FnArg::Typed(typed) => {
-                typed.attrs.clear();
-                if let Pat::Ident(pat) = &mut *typed.pat {
-                    pat.mutability = None;
-                }
-            }
-        }
-    }
-    // A trailing comma would stay behind where the last parameter is taken out.
-    sig.inputs = Punctuated::from_iter(sig.inputs);
-    sig
-}
-
-/// The user's attributes, by the items they belong to.
-#[derive(Default)]
-pub(crate) struct Attributes {
-    /// Conditions and lint levels: all generated items but the original.
-    pub(crate) every: Vec<Attribute>,
-    /// What is said to callers: the cached function.
-    pub(crate) cached: Vec<Attribute>,
-    /// What is done to the body (`tracing::instrument`, `inline`): the original.
-    pub(crate) original: Vec<Attribute>,
-}
-
-impl Attributes {
-    pub(crate) fn sorted(attrs: &[Attribute]) -> Self {
-        let mut sorted = Self::default();
-        for attr in attrs {
-            let name = attr.path().get_ident().map(ToString::to_string);
-            match name.as_deref().unwrap_or_default() {
-                "cfg" | "allow" | "warn" | "deny" | "forbid" => {
-                    sorted.every.push(attr.clone());
-                    sorted.original.push(attr.clone());
-                }
-                // What is expected happens in the original; elsewhere it may be or not.
-                "expect" => {
-                    sorted.every.push(allowing(attr));
-                    sorted.original.push(attr.clone());
-                }
-                "doc" if is_doc_hidden(attr) => {
-                    sorted.every.push(attr.clone());
-                    sorted.original.push(attr.clone());
-                }
-                "doc" | "deprecated" | "must_use" => sorted.cached.push(attr.clone()),
-                _ => sorted.original.push(attr.clone()),
-            }
-        }
-        sorted
-    }
-}
-
-fn allowing(attr: &Attribute) -> Attribute {
-    let mut attr = attr.clone();
-    if let Meta::List(list) = &mut attr.meta {
-        let span = list.path.segments[0].ident.span();
-        list.path = Path::from(Ident::new("allow", span));
-    }
-    attr
-}
-
-fn is_doc_hidden(attr: &Attribute) -> bool {
-    matches!(&attr.meta, Meta::List(list) if list.tokens.to_string() == "hidden")
 }
 
 #[cfg(test)]

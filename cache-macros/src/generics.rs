@@ -6,7 +6,11 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::punctuated::Punctuated;
-use syn::{GenericParam, Generics, Lifetime, TypeParamBound};
+use syn::visit::Visit;
+use syn::{
+    AssocType, GenericParam, Generics, Lifetime, ParenthesizedGenericArguments, Token,
+    TypeParamBound, WherePredicate,
+};
 
 /// Identifiers, and lifetimes with their tick: `&'a T` gives `'a` and `T`.
 pub(crate) type Names = BTreeSet<String>;
@@ -33,6 +37,28 @@ fn collect(tokens: TokenStream, names: &mut Names) {
         }
         ticked = tick;
     }
+}
+
+/// The names in an expression, apart from those of fields and methods: `ctx` of `ctx.cache`.
+pub(crate) fn variables_in(tokens: impl ToTokens) -> Names {
+    fn collect(tokens: TokenStream, names: &mut Names) {
+        let mut dots = 0;
+        for tree in tokens {
+            match &tree {
+                // Behind `..` stands an expression.
+                TokenTree::Ident(ident) if dots != 1 => {
+                    names.insert(ident.unraw().to_string());
+                }
+                TokenTree::Group(group) => collect(group.stream(), names),
+                _ => {}
+            }
+            let is_dot = matches!(&tree, TokenTree::Punct(punct) if punct.as_char() == '.');
+            dots = if is_dot { dots + 1 } else { 0 };
+        }
+    }
+    let mut names = Names::new();
+    collect(tokens.into_token_stream(), &mut names);
+    names
 }
 
 pub(crate) fn name_of(param: &GenericParam) -> String {
@@ -85,29 +111,54 @@ fn with_bounds(param: &GenericParam, dropped: &Names) -> GenericParam {
     param
 }
 
-/// `names` and all generics that bounds tie to them: in `E: Executor<Database = D>`, `D` to `E`.
+/// `names` and all generics that they determine: in `E: Executor<Database = D>`, `E` determines `D`. In
+/// `T: Table<D>` neither determines the other.
 pub(crate) fn tied_to(generics: &Generics, mut names: Names) -> Names {
     let params: Names = generics.params.iter().map(name_of).collect();
-    let predicates =
-        generics.where_clause.iter().flat_map(|clause| clause.predicates.iter().map(names_in));
-    let ties: Vec<Names> = generics
-        .params
-        .iter()
-        .map(names_in)
-        .chain(predicates)
-        .map(|mentioned| mentioned.intersection(&params).cloned().collect())
-        .collect();
+    let mut ties: Vec<(Names, Names)> = Vec::new();
+    for param in &generics.params {
+        if let GenericParam::Type(param) = param {
+            let subject = Names::from([param.ident.unraw().to_string()]);
+            ties.push((subject, determined(&param.bounds)));
+        }
+    }
+    for predicate in generics.where_clause.iter().flat_map(|clause| &clause.predicates) {
+        if let WherePredicate::Type(predicate) = predicate {
+            let mut subject = names_in(&predicate.bounded_ty);
+            subject.retain(|name| params.contains(name));
+            ties.push((subject, determined(&predicate.bounds)));
+        }
+    }
     loop {
         let before = names.len();
-        for tie in &ties {
-            if !tie.is_disjoint(&names) {
-                names.extend(tie.iter().cloned());
+        for (subject, determined) in &ties {
+            if subject.is_subset(&names) {
+                names.extend(determined.intersection(&params).cloned());
             }
         }
         if names.len() == before {
             return names;
         }
     }
+}
+
+/// What stands for associated types, and in the signatures of closures.
+fn determined(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Names {
+    struct Finder(Names);
+    impl Visit<'_> for Finder {
+        fn visit_assoc_type(&mut self, assoc: &AssocType) {
+            self.0.extend(names_in(&assoc.ty));
+        }
+        fn visit_parenthesized_generic_arguments(
+            &mut self,
+            signature: &ParenthesizedGenericArguments,
+        ) {
+            self.0.extend(names_in(signature));
+        }
+    }
+    let mut finder = Finder(Names::new());
+    bounds.iter().for_each(|bound| finder.visit_type_param_bound(bound));
+    finder.0
 }
 
 #[cfg(test)]
@@ -134,6 +185,12 @@ mod tests {
     }
 
     #[test]
+    fn variables() {
+        let found = variables_in(quote!(ctx.cache.get(f(x)) + a..b + S { y: z, ..rest }));
+        assert_eq!(found, list(&["S", "a", "b", "ctx", "f", "rest", "x", "y", "z"]));
+    }
+
+    #[test]
     fn bounds_of_dropped_generics_go() {
         let all = generics(quote! {
             fn f<'a, 'b: 'a, T: Display + Into<U>, U, const N: usize>()
@@ -156,7 +213,16 @@ mod tests {
             {
             }
         ));
-        assert_eq!(tied_to(&all, list(&["E"])), list(&["'e", "D", "E"]));
+        assert_eq!(tied_to(&all, list(&["E"])), list(&["D", "E"]));
+        assert_eq!(tied_to(&all, list(&["D"])), list(&["D"]));
+        let all = generics(quote!(
+            fn f<D, T: Table<D>, F: Fn(A) -> R, A, R: Future<Output = O>, O>() {}
+        ));
+        assert_eq!(tied_to(&all, list(&["D"])), list(&["D"]));
+        assert_eq!(tied_to(&all, list(&["F"])), list(&["A", "F", "O", "R"]));
+        let all = generics(quote!(
+            fn f<T: Into<u8>>() {}
+        ));
         assert_eq!(tied_to(&all, list(&["T"])), list(&["T"]));
     }
 }

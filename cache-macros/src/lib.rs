@@ -1,11 +1,16 @@
 //! The attribute of the `redis-cached` crate, which re-exports it: depend on that one.
 
 mod args;
+mod attributes;
+mod block;
 mod duration;
 mod errors;
 mod expand;
 mod function;
 mod generics;
+mod key;
+mod methods;
+mod params;
 mod policy;
 mod signature;
 mod spec;
@@ -25,33 +30,64 @@ use proc_macro::TokenStream;
 ///
 /// | argument | form | default |
 /// |---|---|---|
-/// | `ttl` | how long a value may be served, counted from the moment its computation began: a duration | required |
 /// | `key` | a template over the parameters, `"user:{id}"` | module path, function name and all parameters that are not skipped |
-/// | `skip(a, b)` | parameters that do not influence the value: pools, clients, `self`, type parameters | none |
+/// | `ttl` | how long a value may be served, counted from the moment its computation began: a duration | required |
 /// | `refresh_before` | the window before the end of `ttl` in which a hit is served at once and refreshed in the background: a duration, or `"1%"` to `"99%"` of the ttl | no background refresh |
+/// | `skip(a, b)` | parameters that do not influence the value: pools, clients, `self`, type parameters | none |
 /// | `none_ttl` | the ttl of a stored `None`: a duration | `ttl` |
+/// | `ttl_with` | closure or path, `fn(&T) -> Duration`: the value decides; zero is not stored | – |
+/// | `cache_if` | closure or path, `fn(&T) -> bool`: may this value be stored? If not, it is returned, and the old entry is removed | all |
+/// | `accept_if` | closure or path, `fn(&T) -> bool`: may this stored value be served? If not, it is computed anew | all |
+/// | `bypass_if` | a `bool` expression over the parameters: run the body and touch nothing | never |
+/// | `refresh_if` | a `bool` expression over the parameters: compute now, and store | never |
+/// | `normalize(a = a.trim())` | binds parameters anew, for the key and for the body | – |
+/// | `tags` | templates over the parameters and the result, `["team:{team}", "org:{ret.org}"]`: checked, and of no effect yet | none |
+/// | `clearable` | gives the function a tag of its own, and `.._all().invalidate()` | off |
 /// | `lock_ttl` | how long one process has the sole right to compute, unless renewed: a duration of at least `"100ms"` | 5 s |
-/// | `wait` | how long to wait for another process's computation: a duration, or `0` | 10 s |
+/// | `wait` | how long to wait for another's computation: a duration, or `0` | 10 s |
 /// | `jitter` | `"0%"` to `"50%"`: the ttl is shortened by a random part, so that entries do not end together | 5 % |
+/// | `max_concurrency` | how many bodies of this function run at once in this process, 1 to 65535; who waits for a place while none ends for as long as `wait`, or six times as long, goes on without one | no limit |
+/// | `near` | a duration, not longer than `ttl`: checked, and of no effect yet | off |
+/// | `codec` | `bincode`, `msgpack`, with the feature of its name `postcard` or `json`, or the path of a `Codec` | `bincode` |
+/// | `compress` | `lz4`, `zstd`, `zstd(above = 4096)`, with the feature of its name: from so many bytes on | off; above 1024 |
 /// | `version` | an integer, to be raised when the meaning of the value changes | 0 |
-/// | `cache` | an expression over the parameters: the cache to use, `cache = self.cache` | the scope's, the global or the embedded one |
+/// | `name` | what the entries are known by, wherever the function moves, and no other function's: letters, digits and `_ - . :`, at most 128 | path of the function |
+/// | `same_entries_as` | the path of another cached function, whose entries this one reads and writes: it needs the same key, type, codec and version | – |
+/// | `cache` | an expression over the parameters that names a `Cache`, or an `Option` of one, of which `None` bypasses | the scope's, the global or the embedded one |
+/// | `vis` | the visibility of what is generated | the function's |
 /// | `crate` | the path at which `redis_cached` is found | `::redis_cached` |
 ///
-/// A duration is a literal: `"250ms"`, `"5m"`, `"1h30m"` (units `ms`, `s`, `m`, `h`, `d`, `w`,
-/// the largest first), or an integer number of seconds; at most 10 years.
+/// A duration is a literal, `"250ms"`, `"5m"`, `"1h30m"` (units `ms`, `s`, `m`, `h`, `d`, `w`, the
+/// largest first), an integer number of seconds, or an expression over the parameters that gives a
+/// `Duration`. Literals are checked when the code is compiled; an expression is evaluated when a body
+/// is about to run (for a handle, when it is made), and what is outside of the limits (10 years at
+/// most) is brought into them and warned about once. In such an expression a parameter that is `Copy`
+/// is a value, and any other a reference.
 ///
 /// # Keys
 ///
-/// A placeholder names a parameter, or a field of one: `{id}`, `{user.id}`, `{pair.0}`,
-/// `{self.tenant}`. `{{` and `}}` are literal braces. A key that compiles cannot collide:
+/// | placeholder | writes |
+/// |---|---|
+/// | `{id}`, `{user.id}`, `{pair.0}`, `{self.tenant}` | a parameter, a name that its pattern binds, or a field, by its `Display` |
+/// | `{kind.as_str()}` | what a method without arguments gives |
+/// | `{region?}` | an `Option`; `None` and an empty text differ |
+/// | `{filter:hash}` | 64 digits, BLAKE3 of all that its `Serialize` writes, and of nothing that it leaves out |
+/// | `{T::KIND}`, `{T::kind()}`, `{Self::TABLE}`, `{N}` | a constant or function of a type parameter, a const parameter |
+/// | `{{`, `}}` | braces |
 ///
-/// - every parameter is in the key or in `skip`, and so is `self`;
+/// A key that compiles cannot collide:
+///
+/// - every parameter is in the key or in `skip`, and so is `self`, and each type or const parameter
+///   that can change the value. A `bool` that `bypass_if` or `refresh_if` asks counts as skipped
+///   where the body does not read it too (or where it alone decides that the cache is bypassed), and
+///   so does a parameter called `_`, which the body cannot see;
 /// - values are percent-escaped, and two placeholders stand apart by a character that is escaped
-///   in values: `:`, `/`, `|`, white space or a control character;
-/// - a key starts with literal text; choose one that no other function uses.
+///   in values: `:`, `/`, `|`, white space or a control character; a digest, `{x:hash}`, is of one
+///   length and needs none;
+/// - a key starts with literal text; choose one that no other function uses. Two functions of one program
+///   that meet under one key are told of once, and neither is served the other's values.
 ///
-/// A value is written by its `Display`. A type or const parameter that can change the value is
-/// an error, unless it is in `skip`.
+/// Different values must print differently, and a part stands for its whole parameter.
 ///
 /// # What is generated
 ///
@@ -62,28 +98,63 @@ use proc_macro::TokenStream;
 /// | `load_user(..)` | the cached function, with the same signature |
 /// | `load_user_uncached(..)` | the original |
 /// | `load_user_refresh(..)` | computes now, stores the result and returns it |
-/// | `load_user_entry(..)` | a handle on the stored entry, for the parameters in the key |
+/// | `load_user_entry(..)` | a handle on the stored entry, for the parameters that the key, `cache` and run-time durations use |
+/// | `load_user_all(..)` | with `clearable`: a handle on all its entries, for the parameters that `cache` uses |
 ///
-/// Lint levels and `cfg` are on all of them; `doc`, `deprecated` and `must_use` on the cached
-/// function; other attributes that stand below this one (`tracing::instrument`) on the original.
+/// Lint levels and `cfg` are on all of them, also inside a `cfg_attr`; `doc`, `deprecated` and
+/// `must_use` on the cached function; other attributes (`tracing::instrument`) on the original.
 ///
 /// # Values and errors
 ///
-/// Of a `Result<T, E>` (also `anyhow::Result<T>`, and any alias whose name ends in `Result`) `T`
-/// is stored, and an `Err` never. Any other return type is stored as it is; `None` is a value.
+/// Of a `Result`, by whatever alias, the `Ok` is stored, and an `Err` never. Any other return type is
+/// stored as it is; `None` is a value.
 ///
-/// # Background refresh
+/// # Functions
+///
+/// An `async fn`, or a function that returns a `BoxFuture<'_, T>`, a
+/// `Pin<Box<dyn Future<Output = T> + Send + '_>>` or an `impl Future<Output = T> + Send`.
+///
+/// An `async fn` cannot call itself, as its future would have to hold its own: return a boxed one.
 ///
 /// Without `refresh_before` the body runs inline and borrows, so `&mut` parameters just work.
 /// With it every parameter must be `Clone` (behind `&`, `ToOwned`), since the refresh outlives
 /// the call; a `&self` method clones `Self`, so take `self: Arc<Self>` where that is dear.
 ///
-/// # Methods
-///
-/// The attribute works in inherent `impl`s, on methods and on functions without a receiver. The
-/// latter are told apart from free functions by the word `Self`, which must occur in them. `key`
-/// should be given: the default one does not know the type.
+/// The attribute works as it is in inherent `impl`s, on methods and on functions without a receiver. The
+/// latter are told apart from free functions by the word `Self`, which must occur in them. In the
+/// `impl` of a trait and in a trait the block needs [`methods`](macro@methods).
 #[proc_macro_attribute]
 pub fn redis_cached(attr: TokenStream, item: TokenStream) -> TokenStream {
     expand::redis_cached(attr.into(), &item.into()).into()
+}
+
+/// Stands on an `impl` or `trait` block, some of whose functions have [`macro@redis_cached`].
+///
+/// ```text
+/// #[redis_cached::methods] // above or below #[async_trait]
+/// impl Users for Pg {
+///     #[redis_cached(key = "user:{self.tenant}:{id}", ttl = "5m")]
+///     async fn load(&self, id: u64) -> Result<User, DbError> { … }
+/// }
+/// ```
+///
+/// What is generated for a function cannot stand in the `impl` of a trait (E0407). It stands beside it:
+///
+/// | block | where | visibility |
+/// |---|---|---|
+/// | `impl Type` | in the block | as the function |
+/// | `impl Trait for Type` | in an inherent `impl Type` | `pub(crate)` |
+/// | `trait Repo`, on provided methods | in a trait `RepoCached: Repo`, implemented for all that implement `Repo` | as the trait |
+///
+/// | argument | what it does |
+/// |---|---|
+/// | `extension = RepoCached` | has it stand in a trait of this name: for a type of another crate, a type that is no path (`&T`, `(A, B)`), and two traits with a method of one name on one type |
+/// | `vis = pub` | its visibility |
+///
+/// It also knows the block's generics and type: a type parameter of the block that can change the value
+/// must stand in the key or in `skip`, `{Self::TABLE}` and `{T::KIND}` can, and the default key
+/// holds the type's name. In a trait, whose function all implementors share, so does `Self`.
+#[proc_macro_attribute]
+pub fn methods(attr: TokenStream, item: TokenStream) -> TokenStream {
+    methods::methods(attr.into(), &item.into()).into()
 }

@@ -8,16 +8,31 @@ use crate::args::{Args, Given};
 use crate::duration;
 use crate::errors::Errors;
 
-/// Milliseconds; `None` where the user said nothing, so that the defaults live in the runtime.
-#[derive(Debug, Default)]
+/// A duration of the attribute.
+pub(crate) enum Span {
+    Millis(u64),
+    /// Known only at run time, where it is brought into the limits that literals have.
+    AtRunTime(Expr),
+}
+
+/// How long before the end of the ttl a hit is stale.
+pub(crate) enum Window {
+    Span(Span),
+    Percent(u16),
+}
+
+/// What the user said; `None` where that is nothing, so that the defaults live in the runtime.
+#[derive(Default)]
 pub(crate) struct Policy {
-    pub(crate) ttl: u64,
-    pub(crate) refresh_before: Option<u64>,
-    pub(crate) none_ttl: Option<u64>,
-    pub(crate) lock_ttl: Option<u64>,
-    pub(crate) wait: Option<u64>,
+    pub(crate) ttl: Option<Span>,
+    pub(crate) refresh_before: Option<Window>,
+    pub(crate) none_ttl: Option<Span>,
+    pub(crate) lock_ttl: Option<Span>,
+    pub(crate) wait: Option<Span>,
+    pub(crate) near: Option<Span>,
     pub(crate) jitter_permille: Option<u16>,
     pub(crate) version: Option<u32>,
+    pub(crate) max_concurrency: Option<u32>,
 }
 
 /// A lease is renewed every third of it: shorter ones would be lost to an ordinary round trip.
@@ -26,14 +41,46 @@ const MIN_LOCK_TTL: u64 = 100;
 impl Policy {
     pub(crate) fn check(args: &Args, errors: &Errors) -> Self {
         let ttl = ttl(args.ttl.as_ref(), errors);
+        let wait = optional(args.wait.as_ref(), errors);
+        let waits_not = wait.as_ref().and_then(Span::millis) == Some(0);
+        let ttl_millis = ttl.as_ref().and_then(Span::millis);
         Self {
-            ttl: ttl.unwrap_or_default(),
-            refresh_before: refresh_before(args.refresh_before.as_ref(), ttl, errors),
+            refresh_before: refresh_before(args.refresh_before.as_ref(), ttl_millis, errors),
             none_ttl: positive(args.none_ttl.as_ref(), "drop it to store `None` for `ttl`", errors),
             lock_ttl: lock_ttl(args.lock_ttl.as_ref(), errors),
-            wait: optional(args.wait.as_ref(), errors),
+            wait,
+            near: near(args.near.as_ref(), ttl_millis, errors),
             jitter_permille: jitter(args.jitter.as_ref(), errors),
             version: version(args.version.as_ref(), errors),
+            max_concurrency: max_concurrency(args, waits_not, errors),
+            ttl,
+        }
+    }
+
+    /// All durations, by the names of their arguments.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = (&'static str, &Span)> {
+        let window = match &self.refresh_before {
+            Some(Window::Span(span)) => Some(span),
+            _ => None,
+        };
+        [
+            ("ttl", self.ttl.as_ref()),
+            ("refresh_before", window),
+            ("none_ttl", self.none_ttl.as_ref()),
+            ("lock_ttl", self.lock_ttl.as_ref()),
+            ("wait", self.wait.as_ref()),
+            ("near", self.near.as_ref()),
+        ]
+        .into_iter()
+        .filter_map(|(name, span)| Some((name, span?)))
+    }
+}
+
+impl Span {
+    pub(crate) fn millis(&self) -> Option<u64> {
+        match self {
+            Self::Millis(millis) => Some(*millis),
+            Self::AtRunTime(_) => None,
         }
     }
 }
@@ -48,10 +95,9 @@ pub(crate) fn literal(expr: &Expr) -> Option<&Lit> {
     }
 }
 
-fn ttl(given: Option<&Given<Expr>>, errors: &Errors) -> Option<u64> {
+fn ttl(given: Option<&Given<Expr>>, errors: &Errors) -> Option<Span> {
     let Some(given) = given else {
-        errors.at(
-            proc_macro2::Span::call_site(),
+        errors.on_attribute(
             "`ttl` is missing: say how long a value may be served, as in `ttl = \"5m\"`",
         );
         return None;
@@ -59,14 +105,17 @@ fn ttl(given: Option<&Given<Expr>>, errors: &Errors) -> Option<u64> {
     positive(Some(given), "say how long a value may be served, as in `ttl = \"5m\"`", errors)
 }
 
-fn refresh_before(given: Option<&Given<Expr>>, ttl: Option<u64>, errors: &Errors) -> Option<u64> {
+fn refresh_before(
+    given: Option<&Given<Expr>>,
+    ttl: Option<u64>,
+    errors: &Errors,
+) -> Option<Window> {
     let given = given?;
     if let Some(Lit::Str(text)) = literal(&given.value)
         && text.value().ends_with('%')
     {
         return match duration::parse_percent(&text.value(), 1..=99) {
-            // Rounded up: a window of 0 ms would be no refresh at all.
-            Ok(percent) => ttl.map(|ttl| (ttl * u64::from(percent)).div_ceil(100)),
+            Ok(percent) => Some(Window::Percent(percent)),
             Err(message) => {
                 errors.on(&given.value, format!("`refresh_before`: {message}"));
                 None
@@ -74,20 +123,36 @@ fn refresh_before(given: Option<&Given<Expr>>, ttl: Option<u64>, errors: &Errors
         };
     }
     let window = positive(Some(given), "drop it to have no background refresh", errors)?;
-    if ttl.is_some_and(|ttl| window >= ttl) {
+    if let (Some(window), Some(ttl)) = (window.millis(), ttl)
+        && window >= ttl
+    {
         errors.on(
             &given.value,
             "`refresh_before` is not shorter than `ttl`, so every hit would be stale: \
              make it a part of the ttl, as in `refresh_before = \"20%\"`",
         );
     }
-    Some(window)
+    Some(Window::Span(window))
 }
 
-fn lock_ttl(given: Option<&Given<Expr>>, errors: &Errors) -> Option<u64> {
+fn near(given: Option<&Given<Expr>>, ttl: Option<u64>, errors: &Errors) -> Option<Span> {
     let given = given?;
-    let millis = optional(Some(given), errors)?;
-    if millis < MIN_LOCK_TTL {
+    let near = positive(Some(given), "drop it to keep no copy in process", errors)?;
+    if let (Some(near), Some(ttl)) = (near.millis(), ttl)
+        && near > ttl
+    {
+        errors.on(
+            &given.value,
+            "`near` is longer than `ttl`, after which no copy may be served: make it shorter",
+        );
+    }
+    Some(near)
+}
+
+fn lock_ttl(given: Option<&Given<Expr>>, errors: &Errors) -> Option<Span> {
+    let given = given?;
+    let span = optional(Some(given), errors)?;
+    if span.millis().is_some_and(|millis| millis < MIN_LOCK_TTL) {
         errors.on(
             &given.value,
             format!(
@@ -96,7 +161,32 @@ fn lock_ttl(given: Option<&Given<Expr>>, errors: &Errors) -> Option<u64> {
             ),
         );
     }
-    Some(millis)
+    Some(span)
+}
+
+fn max_concurrency(args: &Args, is_zero: bool, errors: &Errors) -> Option<u32> {
+    let (given, wait) = (args.max_concurrency.as_ref()?, args.wait.as_ref());
+    let parsed = match literal(&given.value) {
+        Some(Lit::Int(number)) if number.suffix().is_empty() => number.base10_parse().ok(),
+        _ => None,
+    };
+    if let Some(wait) = wait.filter(|_| is_zero) {
+        errors.on(
+            &wait.value,
+            "with `wait = 0` nobody waits for a place, and `max_concurrency` limits nothing: give it some time, \
+             as in `wait = \"1s\"`, or drop one of the two",
+        );
+    }
+    // More would be no limit, and is more than a semaphore of tokio can count on 32 bits.
+    let good = parsed.filter(|bodies| (1..=65_535).contains(bodies));
+    if good.is_none() {
+        errors.on(
+            &given.value,
+            "`max_concurrency` is how many bodies may run at once in this process: an integer from 1 \
+             to 65535, as in `max_concurrency = 8`",
+        );
+    }
+    good
 }
 
 fn jitter(given: Option<&Given<Expr>>, errors: &Errors) -> Option<u16> {
@@ -124,17 +214,17 @@ fn version(given: Option<&Given<Expr>>, errors: &Errors) -> Option<u32> {
     parsed
 }
 
-fn positive(given: Option<&Given<Expr>>, repair: &str, errors: &Errors) -> Option<u64> {
+fn positive(given: Option<&Given<Expr>>, repair: &str, errors: &Errors) -> Option<Span> {
     let given = given?;
-    let millis = optional(Some(given), errors)?;
-    if millis == 0 {
+    let span = optional(Some(given), errors)?;
+    if span.millis() == Some(0) {
         errors.on(&given.value, format!("`{}` is zero: {repair}", given.name));
         return None;
     }
-    Some(millis)
+    Some(span)
 }
 
-fn optional(given: Option<&Given<Expr>>, errors: &Errors) -> Option<u64> {
+fn optional(given: Option<&Given<Expr>>, errors: &Errors) -> Option<Span> {
     let given = given?;
     let name = &given.name;
     let parsed = match literal(&given.value) {
@@ -147,15 +237,16 @@ fn optional(given: Option<&Given<Expr>>, errors: &Errors) -> Option<u64> {
         Some(Lit::Float(_)) => Err(format!(
             "fractions are not allowed: write whole units, as in `{name} = \"1500ms\"`"
         )),
-        _ => Err(format!(
-            "durations that are known only at run time are not supported yet: \
-             write a literal, as in `{name} = \"5m\"`, or whole seconds, `{name} = 300`"
-        )),
+        Some(_) => Err(format!("write a duration, as in `{name} = \"5m\"`")),
+        None if matches!(given.value, Expr::Unary(_)) => {
+            Err(format!("a duration is not negative: write `{name} = \"5m\"`"))
+        }
+        None => return Some(Span::AtRunTime(given.value.clone())),
     };
     parsed
         .map_err(|message| errors.on(&given.value, format!("`{name}`: {message}")))
         .ok()
-        .map(millis)
+        .map(|duration| Span::Millis(millis(duration)))
 }
 
 fn millis(duration: Duration) -> u64 {

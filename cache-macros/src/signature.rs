@@ -1,99 +1,72 @@
 //! What a signature must be for its function to be cached, one check each.
 
+use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::{
-    FnArg, GenericArgument, Lifetime, ParenthesizedGenericArguments, PathArguments, PathSegment,
-    ReturnType, Safety, Signature, Type, TypeFnPtr, TypeImplTrait, TypePath, TypeReference,
-    TypeTraitObject,
+    FnArg, GenericArgument, Lifetime, Macro, ParenthesizedGenericArguments, Pat, PatIdent,
+    PathArguments, ReturnType, Safety, Signature, Type, TypeFnPtr, TypeImplTrait, TypePath,
+    TypeReference, TypeTraitObject,
 };
 
 use crate::errors::Errors;
-use crate::function::{self, Function, Param, Passing, is_static, ungrouped};
+use crate::function::{Function, Returned, ungrouped};
 use crate::generics::names_in;
-
-/// The type that is stored.
-pub(crate) enum Stored<'a> {
-    Nothing,
-    /// The return type itself, or the first argument of a `Result<..>`.
-    Spelled(&'a Type),
-    /// What the alias of a `Result` (`io::Result` without arguments, `DbResult<T>`) holds.
-    Behind(&'a Type),
-}
-
-impl<'a> Stored<'a> {
-    pub(crate) fn in_return(output: &'a ReturnType) -> Self {
-        let ReturnType::Type(_, ty) = output else {
-            return Self::Nothing;
-        };
-        let Some(segment) = last_segment(ty) else {
-            return Self::Spelled(ty);
-        };
-        if segment.ident == "Result"
-            && let Some(value) = first_type_argument(segment)
-        {
-            Self::Spelled(value)
-        } else if segment.ident.to_string().ends_with("Result") {
-            Self::Behind(ty)
-        } else {
-            Self::Spelled(ty)
-        }
-    }
-
-    /// Whether it is spelled out and has no `Option` in it.
-    pub(crate) fn is_never_none(&self) -> bool {
-        match self {
-            Self::Nothing => true,
-            Self::Spelled(ty) => !names_in(ty).contains("Option"),
-            Self::Behind(_) => false,
-        }
-    }
-}
-
-fn last_segment(ty: &Type) -> Option<&PathSegment> {
-    match ungrouped(ty) {
-        Type::Path(TypePath { path, .. }) => path.segments.last(),
-        _ => None,
-    }
-}
-
-fn first_type_argument(segment: &PathSegment) -> Option<&Type> {
-    let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
-        return None;
-    };
-    arguments.args.iter().find_map(|argument| match argument {
-        GenericArgument::Type(ty) => Some(ty),
-        _ => None,
-    })
-}
+use crate::params::{Param, Passing, is_static};
 
 pub(crate) fn check(function: &Function, errors: &Errors) {
     let sig = &function.sig;
-    check_async(sig, errors);
+    check_async(function, errors);
     check_qualifiers(sig, errors);
     check_body(function, errors);
-    check_impl_return(sig, errors);
-    check_borrowed_return(sig, errors);
-    check_error_return(sig, errors);
+    check_recursion(function, errors);
+    check_impl_return(function, errors);
+    check_borrowed_return(function, errors);
+    check_error_return(function, errors);
     check_cfg_params(sig, errors);
+    check_patterns(sig, errors);
 }
 
-fn check_async(sig: &Signature, errors: &Errors) {
-    if sig.asyncness.is_some() {
-        return;
+fn check_async(function: &Function, errors: &Errors) {
+    let sig = &function.sig;
+    let name = &sig.ident;
+    match function.returned() {
+        Returned::Async(_) => {}
+        // Which cannot be async: one error is enough.
+        Returned::NoFuture(_) if sig.constness.is_some() => {}
+        Returned::NoFuture(_) if names_in(&sig.output).contains("LocalBoxFuture") => errors.on(
+            written_type(sig),
+            "a `LocalBoxFuture` cannot cross threads, as it has to when several callers wait for it: \
+             write `BoxFuture`",
+        ),
+        Returned::NoFuture(_) => {
+            errors.on(
+                sig.fn_token,
+                format!(
+                    "`#[redis_cached]` needs an async function: write `async fn {name}`, or return a \
+                     `BoxFuture<'_, T>`, a `Pin<Box<dyn Future<Output = T> + Send>>` or an \
+                     `impl Future<Output = T> + Send`"
+                ),
+            );
+        }
+        Returned::Boxed(_) | Returned::Opaque(_) => {
+            let names = names_in(&sig.output);
+            if !names.contains("BoxFuture") && !names.contains("Send") {
+                errors.on(
+                    written_type(sig),
+                    "the future must be `Send`, since several callers may wait for it: \
+                     add `+ Send` behind `Future<..>`",
+                );
+            }
+        }
     }
-    if names_in(&sig.output).contains("Future") {
-        errors.on(
-            sig.fn_token,
-            "`#[redis_cached]` needs an `async fn`, not one that returns a future. \
-             In an `#[async_trait]` block, which makes such functions, write an `async fn` in an \
-             inherent `impl`, put `#[redis_cached]` there, and call it from the trait's method",
-        );
-    } else {
-        errors.on(
-            sig.fn_token,
-            format!("`#[redis_cached]` needs an async function: write `async fn {}`", sig.ident),
-        );
+}
+
+/// Without the arrow.
+fn written_type(sig: &Signature) -> Option<&Type> {
+    match &sig.output {
+        ReturnType::Default => None,
+        ReturnType::Type(_, ty) => Some(ty),
     }
 }
 
@@ -127,10 +100,58 @@ fn check_body(function: &Function, errors: &Errors) {
     }
 }
 
-fn check_impl_return(sig: &Signature, errors: &Errors) {
-    if let ReturnType::Type(_, ty) = &sig.output
-        && let Some(found) = first_impl_trait(ty)
+/// The future of an `async fn` holds those of the calls in it, and cannot hold itself.
+fn check_recursion(function: &Function, errors: &Errors) {
+    let name = &function.sig.ident;
+    if function.sig.asyncness.is_some()
+        && let Some(call) = call_of(name, function.body.clone())
     {
+        errors.at(
+            call.span(),
+            format!(
+                "`{name}` calls itself, and the future of an `async fn` cannot hold its own: return a boxed one, \
+                 `fn {name}(..) -> Pin<Box<dyn Future<Output = T> + Send>> {{ Box::pin(async move {{ .. }}) }}`"
+            ),
+        );
+    }
+}
+
+/// A call of the function by its name alone, or of `Self`.
+fn call_of(name: &Ident, body: TokenStream) -> Option<Ident> {
+    let trees: Vec<TokenTree> = body.into_iter().collect();
+    for (at, tree) in trees.iter().enumerate() {
+        match tree {
+            TokenTree::Group(group) => {
+                if let Some(call) = call_of(name, group.stream()) {
+                    return Some(call);
+                }
+            }
+            TokenTree::Ident(ident) if ident == name => {
+                let is_called = matches!(
+                    trees.get(at + 1),
+                    Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis
+                );
+                let is_free = match at.checked_sub(1).map(|before| &trees[before]) {
+                    Some(TokenTree::Punct(punct)) => {
+                        let of_self = at >= 3 && trees[at - 3].to_string() == "Self";
+                        punct.as_char() != '.' && (punct.as_char() != ':' || of_self)
+                    }
+                    // A function of this name inside the body.
+                    Some(TokenTree::Ident(before)) => before != "fn",
+                    _ => true,
+                };
+                if is_called && is_free {
+                    return Some(ident.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn check_impl_return(function: &Function, errors: &Errors) {
+    if let Some(found) = function.returned().ty().and_then(first_impl_trait) {
         errors.on(
             found,
             "`impl Trait` in the return type cannot be read back from the cache: name the type",
@@ -150,16 +171,12 @@ fn first_impl_trait(ty: &Type) -> Option<TypeImplTrait> {
     finder.0
 }
 
-/// An error type may be `&'static str`, since errors are not stored.
-fn check_borrowed_return(sig: &Signature, errors: &Errors) {
-    let ReturnType::Type(_, whole) = &sig.output else {
-        return;
-    };
-    let in_value = match Stored::in_return(&sig.output) {
-        Stored::Spelled(value) => first_borrow(value, true),
-        Stored::Nothing | Stored::Behind(_) => None,
-    };
-    if let Some(borrow) = in_value.or_else(|| first_borrow(whole, false)) {
+/// What is stored may not hold even `&'static str`. An error may, and it never is a type's first
+/// argument.
+fn check_borrowed_return(function: &Function, errors: &Errors) {
+    let Some(whole) = function.returned().ty() else { return };
+    let value = first_type_argument(whole).unwrap_or(whole);
+    if let Some(borrow) = first_borrow(value, true).or_else(|| first_borrow(whole, false)) {
         errors.on(
             &borrow,
             format!(
@@ -169,6 +186,17 @@ fn check_borrowed_return(sig: &Signature, errors: &Errors) {
             ),
         );
     }
+}
+
+pub(crate) fn first_type_argument(ty: &Type) -> Option<&Type> {
+    let Type::Path(TypePath { path, .. }) = ungrouped(ty) else { return None };
+    let PathArguments::AngleBracketed(arguments) = &path.segments.last()?.arguments else {
+        return None;
+    };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })
 }
 
 fn first_borrow(ty: &Type, refuse_static: bool) -> Option<proc_macro2::TokenStream> {
@@ -197,10 +225,9 @@ fn first_borrow(ty: &Type, refuse_static: bool) -> Option<proc_macro2::TokenStre
     finder.found
 }
 
-/// Attribute macros see parameters before `cfg` has taken them out.
 /// What several callers wait for crosses threads; for this one type the compiler's own errors are many
 /// and name no repair.
-fn check_error_return(sig: &Signature, errors: &Errors) {
+fn check_error_return(function: &Function, errors: &Errors) {
     struct Finder(Option<TypeTraitObject>);
     impl Visit<'_> for Finder {
         fn visit_type_trait_object(&mut self, object: &TypeTraitObject) {
@@ -210,8 +237,9 @@ fn check_error_return(sig: &Signature, errors: &Errors) {
             }
         }
     }
+    let Some(returned) = function.returned().ty() else { return };
     let mut finder = Finder(None);
-    finder.visit_return_type(&sig.output);
+    finder.visit_type(returned);
     if let Some(object) = finder.0 {
         errors.on(
             &object,
@@ -221,6 +249,7 @@ fn check_error_return(sig: &Signature, errors: &Errors) {
     }
 }
 
+/// Attribute macros see parameters before `cfg` has taken them out.
 fn check_cfg_params(sig: &Signature, errors: &Errors) {
     for input in &sig.inputs {
         let attrs = match input {
@@ -233,22 +262,44 @@ fn check_cfg_params(sig: &Signature, errors: &Errors) {
     }
 }
 
-/// The named parameters; the others are errors.
-pub(crate) fn params(sig: &Signature, errors: &Errors) -> Vec<Param> {
-    function::params(sig)
-        .into_iter()
-        .filter_map(|param| match param {
-            Ok(param) => Some(param),
-            Err(pattern) => {
-                errors.on(
-                    pattern,
-                    "a parameter of a cached function needs a name, to stand in the key or in `skip`: \
-                     bind it to one, and destructure it in the body",
+/// What a pattern binds has to be bound again from a borrowed parameter.
+fn check_patterns(sig: &Signature, errors: &Errors) {
+    struct Finder<'a>(&'a Errors);
+    impl Visit<'_> for Finder<'_> {
+        fn visit_pat_ident(&mut self, pat: &PatIdent) {
+            // `rest @ ..` is the one way to name what is left of a slice.
+            let is_rest = matches!(&pat.subpat, Some((_, sub)) if matches!(**sub, Pat::Rest(_)));
+            if pat.subpat.is_some() && !is_rest {
+                let name = &pat.ident;
+                self.0.on(
+                    pat,
+                    format!(
+                        "`{name} @ ..` gives two names to one thing, and the key needs one: write \
+                         `{name}`, and destructure it in the body"
+                    ),
                 );
-                None
             }
-        })
-        .collect()
+        }
+        fn visit_macro(&mut self, found: &Macro) {
+            self.0.on(
+                found,
+                "what a macro binds cannot be seen here, so it could be forgotten in the key: write the \
+                 pattern itself",
+            );
+        }
+    }
+    for input in &sig.inputs {
+        match input {
+            FnArg::Typed(typed) => match &*typed.pat {
+                Pat::Ident(pat) if pat.by_ref.is_some() && pat.subpat.is_none() => {
+                    let name = &pat.ident;
+                    errors.on(pat, format!("`ref {name}` binds what only the body has: write `{name}`, and borrow it in the body"));
+                }
+                pat => Finder(errors).visit_pat(pat),
+            },
+            FnArg::Receiver(_) => {}
+        }
+    }
 }
 
 /// What the background refresh needs, it must be able to own.
@@ -292,12 +343,17 @@ fn owned_part(param: &Param) -> &Type {
     }
 }
 
-/// What can stand in a key, which is also made for `_entry`, apart from any call.
-pub(crate) fn check_in_key(param: &Param, errors: &Errors) {
-    let name = &param.ident;
+/// What can stand in a key, which is also made for `_entry`, apart from any call. `name` is the
+/// parameter's, or what its pattern binds.
+pub(crate) fn check_in_key(param: &Param, name: &str, errors: &Errors) {
     if param.passing == Passing::Exclusive {
-        let shared =
-            if param.is_self() { "&self".to_owned() } else { format!("it as `{name}: &_`") };
+        let shared = match ungrouped(&param.ty) {
+            Type::Reference(reference) if param.pattern.is_none() && !param.is_self() => {
+                format!("it as `{name}: &{}`", spaceless(&reference.elem))
+            }
+            _ if param.is_self() => "`&self`".to_owned(),
+            _ => "it behind a `&`".to_owned(),
+        };
         errors.on(
             &param.ty,
             format!(
@@ -317,7 +373,7 @@ pub(crate) fn check_in_key(param: &Param, errors: &Errors) {
 }
 
 /// Tokens as they are usually written: `&'a str`, `Option<T>`.
-fn spaceless(tokens: &impl ToTokens) -> String {
+pub(crate) fn spaceless(tokens: &impl ToTokens) -> String {
     let mut text = tokens.to_token_stream().to_string();
     for (spaced, tight) in
         [(" :: ", "::"), (" < ", "<"), ("< ", "<"), (" >", ">"), ("& ", "&"), (" ,", ",")]

@@ -1,17 +1,22 @@
 //! Arguments + function → `Spec`: every check of one against the other.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
-use syn::{Expr, LitStr, Member, Path};
+use syn::visit::Visit;
+use syn::{BinOp, Expr, ExprPath, PatIdent, Path, UnOp, Visibility};
 
-use crate::args::{self, Args, Given};
+use crate::args::{self, Args, Compression, Given, Rebinding};
+use crate::block::Block;
 use crate::errors::Errors;
-use crate::function::{Function, Param};
-use crate::generics::{Names, name_of, names_in, tied_to};
+use crate::function::Function;
+use crate::generics::{Names, names_in, variables_in};
+use crate::key::{Key, Scope, is_bool, no_such_parameter};
+use crate::params::{self, Param, Passing};
 use crate::policy::{self, Policy};
-use crate::signature::{self, Stored};
+use crate::signature;
 use crate::suggest::closest;
-use crate::template::{self, Placeholder};
+use crate::template;
 
 /// All that expansion needs, free of contradictions.
 pub(crate) struct Spec {
@@ -19,37 +24,62 @@ pub(crate) struct Spec {
     pub(crate) params: Vec<Param>,
     pub(crate) key: Key,
     pub(crate) policy: Policy,
+    pub(crate) values: Values,
+    pub(crate) normalize: Vec<Rebinding>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) clearable: bool,
+    pub(crate) identity: Identity,
     pub(crate) cache: Option<Expr>,
+    pub(crate) bypass_if: Option<Expr>,
+    pub(crate) refresh_if: Option<Expr>,
+    pub(crate) vis: Option<Visibility>,
     pub(crate) krate: Option<Path>,
 }
 
-pub(crate) struct Key {
-    /// The default key: `text` and the first literal still lack the path of the module.
-    pub(crate) in_module: bool,
-    pub(crate) text: String,
-    pub(crate) segments: Vec<Segment>,
+/// What is said of the values, and of how they are written.
+pub(crate) struct Values {
+    pub(crate) cache_if: Option<Expr>,
+    pub(crate) accept_if: Option<Expr>,
+    pub(crate) ttl_with: Option<Expr>,
+    pub(crate) codec: Codec,
+    pub(crate) compression: Option<(Method, Span, Option<u32>)>,
 }
 
-pub(crate) enum Segment {
-    Literal(String),
-    /// A parameter, by its place in `Spec::params`, and the path of fields behind it.
-    Value {
-        param: usize,
-        fields: Vec<Member>,
-    },
+pub(crate) enum Codec {
+    Default,
+    /// One of ours, by the name of its type, and where it was named.
+    Ours(&'static str, Span),
+    Theirs(Path),
 }
 
-impl Key {
-    pub(crate) fn uses(&self, index: usize) -> bool {
-        self.segments
-            .iter()
-            .any(|segment| matches!(segment, Segment::Value { param, .. } if *param == index))
-    }
+#[derive(Clone, Copy)]
+pub(crate) enum Method {
+    Lz4,
+    Zstd,
 }
 
-pub(crate) fn read(attr: TokenStream, item: TokenStream) -> syn::Result<Spec> {
-    let errors = Errors::new();
-    let spec = check(attr, item, &errors);
+/// What the entries are known by.
+pub(crate) enum Identity {
+    /// Where the function stands.
+    Place,
+    Name(String),
+    /// The function whose entries these are.
+    SameAs(Path),
+}
+
+const CODECS: [(&str, &str); 4] =
+    [("bincode", "Bincode"), ("postcard", "Postcard"), ("json", "Json"), ("msgpack", "MsgPack")];
+
+/// Reads the attribute of one function, which stands at `place`. `block` is the one around it, where
+/// that is known.
+pub(crate) fn read(
+    attr: TokenStream,
+    place: Span,
+    function: syn::Result<Function>,
+    block: Option<&Block>,
+) -> syn::Result<Spec> {
+    let errors = Errors::of(place);
+    let spec = check(attr, function, block, &errors);
     match spec {
         Ok(spec) => errors.finish().map(|()| spec),
         Err(syntax_error) => {
@@ -59,332 +89,373 @@ pub(crate) fn read(attr: TokenStream, item: TokenStream) -> syn::Result<Spec> {
     }
 }
 
-fn check(attr: TokenStream, item: TokenStream, errors: &Errors) -> syn::Result<Spec> {
+fn check(
+    attr: TokenStream,
+    function: syn::Result<Function>,
+    block: Option<&Block>,
+    errors: &Errors,
+) -> syn::Result<Spec> {
     let args = args::parse(attr, errors)?;
-    let function: Function = syn::parse2(item)?;
+    let function = function?;
 
     signature::check(&function, errors);
-    let params = signature::params(&function.sig, errors);
+    let params = params::params(&function.sig);
     let policy = Policy::check(&args, errors);
-    check_none_ttl(&args, &function, errors);
     if args.refresh_before.is_some() {
         for param in &params {
             signature::check_refreshable(param, errors);
         }
     }
-
-    let skip = args.skip.as_ref().map_or(&[][..], |skip| &skip.value);
+    let asked: Names = [&args.bypass_if, &args.refresh_if]
+        .into_iter()
+        .flatten()
+        .flat_map(|given| asked(&given.value))
+        .collect();
     let scope = Scope {
         function: &function,
+        block,
         params: &params,
-        skip,
-        cache: args.cache.as_ref().and_then(|given| bare_name(&given.value)),
+        skip: args.skip.as_ref().map_or(&[][..], |skip| &skip.value),
+        aside: aside(&args, &asked, &function, &params),
+        asked,
         errors,
     };
     scope.check_skip();
+    let identity = identity(&args, errors);
     let key = match &args.key {
         Some(given) => scope.given_key(given),
-        None => Some(scope.default_key()),
+        None => Some(scope.default_key(match &identity {
+            Identity::Name(name) => Some(name),
+            _ => None,
+        })),
     };
     if let Some(key) = &key {
         scope.check_key(key);
         scope.check_generics(key);
     }
+    let tags = tags(&args, &scope);
+    check_normalize(&args, &scope);
     // Without a key there is an error, so this one is never expanded.
     let key = key.unwrap_or(Key { in_module: false, text: String::new(), segments: Vec::new() });
-    let Args { cache, krate, .. } = args;
     Ok(Spec {
         key,
         policy,
-        cache: cache.map(|given| given.value),
-        krate: krate.map(|given| given.value),
+        values: values(&args, errors),
+        normalize: given(args.normalize).unwrap_or_default(),
+        tags,
+        clearable: args.clearable.is_some(),
+        identity,
+        cache: given(args.cache),
+        bypass_if: given(args.bypass_if),
+        refresh_if: given(args.refresh_if),
+        vis: given(args.vis),
+        krate: given(args.krate),
         params,
         function,
     })
 }
 
-fn check_none_ttl(args: &Args, function: &Function, errors: &Errors) {
-    if let Some(none_ttl) = &args.none_ttl
-        && Stored::in_return(&function.sig.output).is_never_none()
-    {
-        errors.at(
-            none_ttl.name.span(),
-            "`none_ttl` is the ttl of a stored `None`, but the return type has no `Option`: \
-             drop it, or spell the `Option<..>` out where a type alias hides it",
-        );
-    }
+fn given<T>(argument: Option<Given<T>>) -> Option<T> {
+    argument.map(|given| given.value)
 }
 
-/// The names that a key and `skip` can refer to.
-struct Scope<'a> {
-    function: &'a Function,
-    params: &'a [Param],
-    skip: &'a [Ident],
-    /// The parameter that is the cache: it says where a value lives, not which one it is. One that
-    /// only holds the cache (`cache = state.cache`) may hold more, and has to be accounted for.
-    cache: Option<String>,
-    errors: &'a Errors,
+/// The parameter that is the cache says where a value lives, not which one it is; one that only holds
+/// the cache (`cache = state.cache`) may hold more, and has to be accounted for. A `bool` that
+/// `bypass_if` or `refresh_if` asks says how to call, unless the body asks it too; what else they ask may
+/// influence the value.
+fn aside(args: &Args, asked: &Names, function: &Function, params: &[Param]) -> Names {
+    let cache = args.cache.as_ref().and_then(|given| bare_name(&given.value));
+    let mut always = Names::new();
+    if let Some(given) = &args.bypass_if {
+        decides(&given.value, &mut always);
+    }
+    let flags = params
+        .iter()
+        .filter(|param| is_bool(&param.ty))
+        .map(|param| param.ident.unraw().to_string())
+        .filter(|name| asked.contains(name))
+        .filter(|name| always.contains(name) || !function.body_mentions(name));
+    cache.into_iter().chain(flags).collect()
+}
+
+/// The variables that an expression reads. Not the fields and methods of others, nor what it binds
+/// itself; what stands in a macro is not known.
+fn asked(expr: &Expr) -> Names {
+    #[derive(Default)]
+    struct Finder {
+        read: Names,
+        bound: Names,
+    }
+    impl Visit<'_> for Finder {
+        fn visit_expr_path(&mut self, path: &ExprPath) {
+            self.read.extend(path.path.get_ident().map(|ident| ident.unraw().to_string()));
+        }
+        fn visit_pat_ident(&mut self, pat: &PatIdent) {
+            self.bound.insert(pat.ident.unraw().to_string());
+        }
+    }
+    let mut finder = Finder::default();
+    finder.visit_expr(expr);
+    finder.read.difference(&finder.bound).cloned().collect()
+}
+
+/// The flags each of which settles the whole: `a` and `b` of `a || !b`. A call that uses the cache has one
+/// value of them.
+fn decides(expr: &Expr, names: &mut Names) {
+    match expr {
+        Expr::Binary(or) if matches!(or.op, BinOp::Or(_)) => {
+            decides(&or.left, names);
+            decides(&or.right, names);
+        }
+        Expr::Unary(not) if matches!(not.op, UnOp::Not(_)) => names.extend(bare_name(&not.expr)),
+        Expr::Paren(paren) => decides(&paren.expr, names),
+        other => names.extend(bare_name(other)),
+    }
 }
 
 fn bare_name(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Path(path) => path.path.get_ident().map(|ident| ident.unraw().to_string()),
+        Expr::Group(group) => bare_name(&group.expr),
         _ => None,
     }
 }
 
-impl Scope<'_> {
-    fn position(&self, name: &str) -> Option<usize> {
-        self.params.iter().position(|param| param.ident.unraw() == name)
-    }
-
-    fn is_skipped(&self, name: &str) -> bool {
-        self.skip.iter().any(|skipped| skipped.unraw() == name)
-    }
-
-    fn may_be_left_out(&self, name: &str) -> bool {
-        self.is_skipped(name) || self.cache.as_deref() == Some(name)
-    }
-
-    fn generics(&self) -> Names {
-        self.function.sig.generics.params.iter().map(name_of).collect()
-    }
-
-    fn param_names(&self) -> Vec<String> {
-        self.params.iter().map(|param| param.ident.unraw().to_string()).collect()
-    }
-
-    fn check_skip(&self) {
-        let generics = self.generics();
-        for (index, ident) in self.skip.iter().enumerate() {
-            let name = ident.unraw().to_string();
-            if self.skip[..index].iter().any(|earlier| *earlier == name) {
-                self.errors
-                    .at(ident.span(), format!("`{name}` stands twice in `skip`: keep one of them"));
-            } else if self.position(&name).is_none() && !generics.contains(&name) {
-                let names = self.param_names();
-                let candidates = names.iter().chain(&generics).map(String::as_str);
-                self.errors.at(
-                    ident.span(),
-                    format!("`skip({name})`: {}", no_such_parameter(&name, candidates)),
+fn identity(args: &Args, errors: &Errors) -> Identity {
+    match (&args.id, &args.same_entries_as) {
+        (Some(id), Some(_)) => {
+            errors.at(
+                id.name.span(),
+                "`name` and `same_entries_as` exclude each other: the entries of another function are \
+                 known by its name, so keep one of the two",
+            );
+            Identity::Place
+        }
+        (None, Some(other)) => {
+            if let Some(clearable) = &args.clearable {
+                errors.at(
+                    clearable.name.span(),
+                    "`clearable` belongs to the function whose entries these are: move it there",
                 );
             }
+            if other.value.segments.first().is_some_and(|first| first.ident == "Self") {
+                errors.on(
+                    &other.value,
+                    "`Self` means nothing where this is read: write the name of the type, as in \
+                     `same_entries_as = Repo::load`",
+                );
+            }
+            Identity::SameAs(other.value.clone())
         }
+        (Some(id), None) => name(id, errors).map_or(Identity::Place, Identity::Name),
+        (None, None) => Identity::Place,
     }
+}
 
-    /// `None` if it has a mistake.
-    fn given_key(&self, given: &Given<Expr>) -> Option<Key> {
-        let Some(syn::Lit::Str(literal)) = policy::literal(&given.value) else {
-            self.errors.on(
+fn name(given: &Given<Expr>, errors: &Errors) -> Option<String> {
+    let parsed = match policy::literal(&given.value) {
+        Some(syn::Lit::Str(text)) => Some(text.value()),
+        _ => None,
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
+    let good = parsed.filter(|name| (1..=128).contains(&name.len()) && name.chars().all(allowed));
+    if good.is_none() {
+        errors.on(
+            &given.value,
+            "`name` is what the entries are known by, wherever the function moves: a string of at most 128 \
+             letters, digits and `_ - . :`, as in `name = \"users.load\"`",
+        );
+    }
+    good
+}
+
+fn values(args: &Args, errors: &Errors) -> Values {
+    let closure = |given: &Option<Given<Expr>>, form: &str| {
+        let given = given.as_ref()?;
+        let is_function = matches!(
+            &given.value,
+            Expr::Closure(_) | Expr::Path(_) | Expr::Group(_) | Expr::Paren(_) | Expr::Macro(_)
+        );
+        if !is_function {
+            errors.on(
                 &given.value,
-                "`key` is a string literal, checked when the code is compiled: \
-                 write `key = \"user:{id}\"`",
+                format!(
+                    "`{}` is a closure over the value, or the path of a function: write `{form}`",
+                    given.name
+                ),
+            );
+        }
+        Some(given.value.clone())
+    };
+    Values {
+        cache_if: closure(&args.cache_if, "cache_if = |value| value.is_complete()"),
+        accept_if: closure(&args.accept_if, "accept_if = |value| !value.is_revoked()"),
+        ttl_with: closure(&args.ttl_with, "ttl_with = |token| token.expires_in"),
+        codec: args.codec.as_ref().map_or(Codec::Default, |given| codec(&given.value, errors)),
+        compression: args.compress.as_ref().and_then(|given| compression(&given.value, errors)),
+    }
+}
+
+/// A word in lower case is one of ours, everything else the path of a type.
+fn codec(path: &Path, errors: &Errors) -> Codec {
+    let Some(word) = path.get_ident().map(ToString::to_string) else {
+        return Codec::Theirs(path.clone());
+    };
+    if let Some((_, ty)) = CODECS.iter().find(|(name, _)| *name == word) {
+        return Codec::Ours(ty, path.segments[0].ident.span());
+    }
+    if word.chars().next().is_some_and(char::is_uppercase) {
+        return Codec::Theirs(path.clone());
+    }
+    let names = CODECS.map(|(name, _)| name);
+    let repair = match closest(&word, names) {
+        Some(near) => format!("did you mean `codec = {near}`?"),
+        None => format!(
+            "write one of `{}`, or the path of a type that is a `redis_cached::Codec`",
+            names.join("`, `")
+        ),
+    };
+    errors.on(path, format!("there is no codec `{word}`: {repair}"));
+    Codec::Default
+}
+
+fn compression(given: &Compression, errors: &Errors) -> Option<(Method, Span, Option<u32>)> {
+    let method = match given.method.to_string().as_str() {
+        "lz4" => Method::Lz4,
+        "zstd" => Method::Zstd,
+        other => {
+            errors.on(
+                &given.method,
+                format!(
+                    "there is no compression `{other}`: write `compress = lz4` or `compress = zstd`"
+                ),
             );
             return None;
-        };
-        let text = literal.value();
-        let parsed = match template::parse(&text) {
-            Ok(parsed) => parsed,
-            Err(mistakes) => {
-                for mistake in mistakes {
-                    self.errors.at(literal.span(), format!("the key {text:?}: {mistake}"));
-                }
+        }
+    };
+    let above = match &given.above {
+        None => None,
+        Some(literal) => match literal.base10_parse::<u32>() {
+            Ok(above) if literal.suffix().is_empty() && above <= 16 * 1024 * 1024 => Some(above),
+            _ => {
+                errors.on(
+                    literal,
+                    "`above` is the number of bytes from which on compression is worth it, at most 16 MiB: \
+                     write `above = 4096`",
+                );
                 return None;
             }
-        };
-        // No shortcut: all unknown names are to be reported.
-        let segments: Vec<Option<Segment>> = parsed
-            .into_iter()
-            .map(|segment| match segment {
-                template::Segment::Literal(text) => Some(Segment::Literal(text)),
-                template::Segment::Placeholder(placeholder) => self.value(&placeholder, literal),
-            })
-            .collect();
-        let segments = segments.into_iter().collect::<Option<_>>()?;
-        Some(Key { in_module: false, text, segments })
-    }
+        },
+    };
+    Some((method, given.method.span(), above))
+}
 
-    fn value(&self, placeholder: &Placeholder, literal: &LitStr) -> Option<Segment> {
-        let refuse = |why: &str| {
-            self.errors.at(literal.span(), format!("`{placeholder}` in the key: {why}"));
-        };
-        let name = &placeholder.name;
-        let Some(param) = self.position(name) else {
-            refuse(&if self.generics().contains(name) {
-                format!(
-                    "`{name}` is a generic parameter, which is not supported in keys yet: \
-                     write `skip({name})`, or one function for each of its values"
-                )
-            } else if name == "self" {
-                "this function has no `self`".to_owned()
-            } else {
-                no_such_parameter(name, self.param_names().iter().map(String::as_str))
-            });
+/// What they do is not there yet; that their templates are well formed and name what there is, is checked.
+fn tags(args: &Args, scope: &Scope<'_>) -> Vec<String> {
+    const MOST: usize = 32;
+    let Some(given) = &args.tags else { return Vec::new() };
+    let Expr::Array(array) = &given.value else {
+        scope.errors.on(
+            &given.value,
+            "`tags` is a list of templates: write `tags = [\"team:{team}\", \"org:{ret.org}\"]`",
+        );
+        return Vec::new();
+    };
+    if let Some(first_too_many) = array.elems.get(MOST) {
+        let count = array.elems.len();
+        scope
+            .errors
+            .on(first_too_many, format!("an entry has at most {MOST} tags, and these are {count}"));
+    }
+    array.elems.iter().filter_map(|tag| checked_tag(tag, scope)).collect()
+}
+
+fn checked_tag(tag: &Expr, scope: &Scope<'_>) -> Option<String> {
+    let Some(syn::Lit::Str(literal)) = policy::literal(tag) else {
+        scope.errors.on(tag, "a tag is a string literal: write `\"team:{team}\"`");
+        return None;
+    };
+    let text = literal.value();
+    let refuse = |why: &str| {
+        scope.errors.at(literal.span(), format!("the tag {text:?}: {why}"));
+    };
+    let segments = match template::parse(&text) {
+        Ok(segments) => segments,
+        Err(mistakes) => {
+            for mistake in &mistakes {
+                refuse(mistake);
+            }
             return None;
-        };
-        let mut fields = Vec::new();
-        for name in &placeholder.fields {
-            let Some(field) = member(name, literal.span()) else {
-                refuse(&format!("`{name}` cannot be the name of a field"));
-                return None;
-            };
-            fields.push(field);
         }
-        Some(Segment::Value { param, fields })
+    };
+    for segment in &segments {
+        if let template::Segment::Placeholder(placeholder) = segment
+            && !placeholder.is_path()
+            && placeholder.name() != "ret"
+            && !scope.is_parameter(placeholder.name())
+        {
+            let mut names = scope.names();
+            names.push("ret".to_owned());
+            refuse(&no_such_parameter(placeholder.name(), names.iter().map(String::as_str)));
+        }
     }
+    Some(text)
+}
 
-    /// The function's name and all parameters that are not skipped.
-    fn default_key(&self) -> Key {
-        let name = self.function.sig.ident.unraw().to_string();
-        let mut text = name.clone();
-        let mut segments = Vec::new();
-        let mut literal = name;
-        for (index, param) in self.params.iter().enumerate() {
-            let name = param.ident.unraw().to_string();
-            if param.is_self() || self.may_be_left_out(&name) {
-                continue;
+fn check_normalize(args: &Args, scope: &Scope<'_>) {
+    let Some(normalize) = &args.normalize else { return };
+    let mut seen = Names::new();
+    for Rebinding { param: ident, .. } in &normalize.value {
+        let name = ident.unraw().to_string();
+        let at =
+            |why: String| scope.errors.at(ident.span(), format!("`normalize({name} = ..)`: {why}"));
+        let param = scope.params.iter().find(|param| param.binds(&name));
+        match param {
+            _ if !seen.insert(name.clone()) => {
+                at(format!("`{name}` is given twice, keep one of them"));
             }
-            text = format!("{text}:{{{name}}}");
-            literal.push(':');
-            segments.push(Segment::Literal(std::mem::take(&mut literal)));
-            segments.push(Segment::Value { param: index, fields: Vec::new() });
-        }
-        if !literal.is_empty() {
-            segments.push(Segment::Literal(literal));
-        }
-        Key { in_module: true, text, segments }
-    }
-
-    fn check_key(&self, key: &Key) {
-        for (index, param) in self.params.iter().enumerate() {
-            let name = param.ident.unraw().to_string();
-            match (key.uses(index), self.is_skipped(&name)) {
-                (true, true) => self.used_and_skipped(param),
-                (false, false) if !self.may_be_left_out(&name) => self.forgotten(param, key),
-                (true, false) => signature::check_in_key(param, self.errors),
-                (false, _) => {}
+            None => at(no_such_parameter(&name, scope.names().iter().map(String::as_str))),
+            Some(param) if param.is_self() => {
+                at("`self` cannot be bound anew: normalize it in the body".to_owned());
             }
-        }
-    }
-
-    fn used_and_skipped(&self, param: &Param) {
-        let name = param.ident.unraw();
-        let skipped = self.skip.iter().find(|skipped| skipped.unraw() == name);
-        self.errors.at(
-            skipped.map_or_else(Span::call_site, Ident::span),
-            format!(
-                "`{name}` is in the key and in `skip`: take it out of `skip` if it influences the \
-                 value, and out of the key if it does not"
-            ),
-        );
-    }
-
-    fn forgotten(&self, param: &Param, key: &Key) {
-        let name = param.ident.unraw().to_string();
-        let placeholder = if param.is_self() { "{self.field}" } else { &format!("{{{name}}}") };
-        let colon = if key.text.ends_with(':') { "" } else { ":" };
-        let template = format!("{}{colon}{placeholder}", key.text);
-        let skip = self.skip_with(&name);
-        let (what, part) = if param.is_self() {
-            ("`self`", "those of its fields that influence the value")
-        } else {
-            (&*format!("parameter `{name}`"), "it")
-        };
-        self.errors.at(
-            param.ident.span(),
-            format!(
-                "{what} is neither in the key nor in `skip`: two calls that differ only in it \
-                 would share one value. Put {part} into the key: `key = {template:?}`, or, if it \
-                 does not influence the value, write `{skip}`"
-            ),
-        );
-    }
-
-    /// The user's `skip` with one more name, and without those that are misspelt.
-    fn skip_with(&self, name: &str) -> String {
-        let generics = self.generics();
-        let mut names: Vec<String> = self
-            .skip
-            .iter()
-            .map(|skipped| skipped.unraw().to_string())
-            .filter(|skipped| self.position(skipped).is_some() || generics.contains(skipped))
-            .collect();
-        names.push(name.to_owned());
-        format!("skip({})", names.join(", "))
-    }
-
-    /// A type or constant that can change the value is not in the key: nothing in a key may
-    /// depend on how the compiler names types.
-    fn check_generics(&self, key: &Key) {
-        let sig = &self.function.sig;
-        let returned = match Stored::in_return(&sig.output) {
-            Stored::Nothing => Names::new(),
-            Stored::Spelled(ty) | Stored::Behind(ty) => names_in(ty),
-        };
-        let mut in_key = Names::new();
-        let mut skipped = Names::new();
-        for (index, param) in self.params.iter().enumerate() {
-            let names = names_in(&param.ty);
-            if key.uses(index) { &mut in_key } else { &mut skipped }.extend(names);
-        }
-        let harmless = tied_to(&sig.generics, skipped);
-        for generic in &sig.generics.params {
-            let name = name_of(generic);
-            let is_lifetime = matches!(generic, syn::GenericParam::Lifetime(_));
-            if is_lifetime || self.is_skipped(&name) {
-                continue;
+            Some(param) if param.pattern.is_some() => at(format!(
+                "`{name}` comes out of a pattern: give the parameter a name, and destructure it in the body"
+            )),
+            Some(param) if param.passing == Passing::Exclusive => {
+                at("a `&mut` cannot be bound anew: normalize it in the body".to_owned());
             }
-            let skip = self.skip_with(&name);
-            if returned.contains(&name) {
-                self.errors.on(
-                    generic,
-                    format!(
-                        "`{name}` stands in the return type, but not in the key: calls that differ \
-                     only in it would share one key. Write one function for each `{name}`, or, \
-                     if the arguments in the key determine it, write `{skip}`"
-                    ),
-                );
-            } else if in_key.contains(&name) || !harmless.contains(&name) {
-                // That an argument of this type is in the key says nothing: `UserId(5)` and
-                // `TeamId(5)` print alike.
-                self.errors.on(
-                    generic,
-                    format!(
-                        "`{name}` can influence the value, but is not in the key: calls that differ \
-                     only in it would share one value. Write one function for each `{name}`, or, \
-                     if it does not influence the value, write `{skip}`"
-                    ),
-                );
-            }
+            Some(_) if scope.is_skipped(&name) => at(format!(
+                "`{name}` is in `skip`, so that it makes no difference to the key: normalize it in the body"
+            )),
+            Some(_) => {}
         }
     }
 }
 
-fn no_such_parameter<'a>(name: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> String {
-    if let Some(near) = closest(name, candidates.clone()) {
-        return format!("there is no parameter `{name}`, did you mean `{near}`?");
+impl Spec {
+    /// Whether the attribute says something of the type around the function.
+    pub(crate) fn mentions_self(&self) -> bool {
+        let Self { policy, values, normalize, cache, bypass_if, refresh_if, .. } = self;
+        let Values { cache_if, accept_if, ttl_with, .. } = values;
+        let spans = policy.spans().filter_map(|(_, span)| match span {
+            policy::Span::AtRunTime(expr) => Some(expr),
+            policy::Span::Millis(_) => None,
+        });
+        let rebound = normalize.iter().map(|rebinding| &rebinding.value);
+        let all = quote! {
+            #cache #bypass_if #refresh_if #cache_if #accept_if #ttl_with #(#spans)* #(#rebound)*
+        };
+        self.key.generics().contains("Self") || names_in(all).contains("Self")
     }
-    let all: Vec<&str> = candidates.collect();
-    if all.is_empty() {
-        format!("there is no parameter `{name}`; the function has none")
-    } else {
-        format!("there is no parameter `{name}`; there are `{}`", all.join("`, `"))
-    }
-}
 
-fn member(name: &str, literal: Span) -> Option<Member> {
-    // Shown at the template, but not written there: the compiler would offer to replace all of it
-    // by the name of another field.
-    let span = Span::call_site().located_at(literal);
-    if let Ok(index) = name.parse() {
-        return Some(Member::Unnamed(syn::Index { index, span }));
+    /// The names that an expression of the attribute mentions, of those that parameters bind.
+    pub(crate) fn mentioned(&self, expr: &impl ToTokens) -> Vec<&Param> {
+        let names = variables_in(expr);
+        let mentions = |param: &&Param| {
+            param.names().iter().any(|name| names.contains(&name.unraw().to_string()))
+        };
+        self.params.iter().filter(mentions).collect()
     }
-    // Keywords are fields only as `r#type`.
-    let mut ident = [name.to_owned(), format!("r#{name}")]
-        .iter()
-        .find_map(|text| syn::parse_str::<Ident>(text).ok())?;
-    ident.set_span(span);
-    Some(Member::Named(ident))
 }
 
 #[cfg(test)]

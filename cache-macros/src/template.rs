@@ -8,20 +8,62 @@ pub(crate) enum Segment {
     Placeholder(Placeholder),
 }
 
-/// `{user.address.city}`: a parameter and the path of fields behind it.
+/// `{user.address.city}`, `{id.as_str()}`, `{T::KIND}`, `{region?}`, `{filter:hash}`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Placeholder {
-    pub(crate) name: String,
-    pub(crate) fields: Vec<String>,
+    /// A parameter, or the segments of a path that begins with a type.
+    pub(crate) root: Vec<String>,
+    /// The path is that of a function, which is called.
+    pub(crate) root_is_called: bool,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) form: Form,
+}
+
+/// What stands behind a dot.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Field(String),
+    Method(String),
+}
+
+/// How the value is written into the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Display,
+    /// `{x?}`: an `Option`, of which `None` and an empty text differ.
+    Optional,
+    /// `{x:hash}`: a digest of what is only `Serialize`.
+    Hash,
+}
+
+impl Placeholder {
+    /// The parameter, where it is not a path.
+    pub(crate) fn name(&self) -> &str {
+        &self.root[0]
+    }
+
+    pub(crate) fn is_path(&self) -> bool {
+        self.root.len() > 1
+    }
 }
 
 impl fmt::Display for Placeholder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{{}", self.name)?;
-        for field in &self.fields {
-            write!(f, ".{field}")?;
+        write!(f, "{{{}", self.root.join("::"))?;
+        if self.root_is_called {
+            f.write_str("()")?;
         }
-        f.write_str("}")
+        for step in &self.steps {
+            match step {
+                Step::Field(name) => write!(f, ".{name}")?,
+                Step::Method(name) => write!(f, ".{name}()")?,
+            }
+        }
+        f.write_str(match self.form {
+            Form::Display => "}",
+            Form::Optional => "?}",
+            Form::Hash => ":hash}",
+        })
     }
 }
 
@@ -78,51 +120,64 @@ fn split(text: &str, mistakes: &mut Vec<String>) -> Vec<Segment> {
 }
 
 fn placeholder(inside: &str) -> Result<Placeholder, String> {
-    let mut parts = inside.split('.').map(str::to_owned);
-    let name = parts.next().unwrap_or_default();
-    let fields: Vec<String> = parts.collect();
-    if is_name(&name) && fields.iter().all(|field| is_name(field) || is_index(field)) {
-        Ok(Placeholder { name, fields })
+    let (path, form) = if let Some(path) = inside.strip_suffix('?') {
+        (path, Form::Optional)
+    } else if let Some(path) = inside.strip_suffix(":hash") {
+        (path, Form::Hash)
     } else {
-        Err(unsupported(inside))
-    }
+        (inside, Form::Display)
+    };
+    parts(path, form).ok_or_else(|| refused(inside))
 }
 
-fn unsupported(inside: &str) -> String {
+fn parts(path: &str, form: Form) -> Option<Placeholder> {
+    let mut parts = path.split('.');
+    let root = parts.next()?;
+    let (root, root_is_called) = match root.strip_suffix("()") {
+        Some(function) => (function, true),
+        None => (root, false),
+    };
+    let root: Vec<String> = root.split("::").map(str::to_owned).collect();
+    let steps = parts.map(step).collect::<Option<Vec<_>>>()?;
+    // What is called without a path would be a closure: its value is not known to be a stable one.
+    let good = root.iter().all(|name| is_name(name)) && (root.len() > 1 || !root_is_called);
+    good.then_some(Placeholder { root, root_is_called, steps, form })
+}
+
+fn step(text: &str) -> Option<Step> {
+    if let Some(name) = text.strip_suffix("()") {
+        return is_name(name).then(|| Step::Method(name.to_owned()));
+    }
+    ((is_name(text) && text != "await") || is_index(text)).then(|| Step::Field(text.to_owned()))
+}
+
+fn refused(inside: &str) -> String {
     let name: String = inside.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     let shown = format!("`{{{inside}}}`");
     if inside.trim().is_empty() {
         format!("{shown} names no parameter: write `{{name}}`, or `{{{{}}}}` for literal braces")
-    } else if inside.contains("::") {
-        format!(
-            "{shown}: paths are not supported in keys yet: \
-             take what tells the types apart as a parameter of its own"
-        )
     } else if inside.contains(":?") || inside.contains(":#?") {
         format!(
             "{shown}: `Debug` output is not stable, so it cannot be part of a key: \
-             implement `Display` and write `{{{name}}}`, or name a field, `{{{name}.field}}`"
+             implement `Display` and write `{{{name}}}`, name a field, `{{{name}.field}}`, \
+             or write `{{{name}:hash}}` for what is `Serialize`"
         )
-    } else if inside.ends_with(":hash") {
+    } else if inside.contains("await") {
         format!(
-            "{shown}: `:hash` is not supported in keys yet: name the fields that tell the values \
-             apart, `{{{name}.field}}`"
+            "{shown}: a key is made before anything is waited for: take the result as a parameter"
         )
-    } else if inside.contains(':') {
+    } else if inside.contains(['(', '[']) {
+        format!(
+            "{shown}: only fields and methods without arguments can stand in a key: write \
+             `{{{name}.method()}}`, or take the result as a parameter of its own"
+        )
+    } else if inside.contains(':') && !inside.contains("::") {
         format!("{shown}: formatting is not supported in keys: write `{{{name}}}`")
-    } else if inside.contains('(') {
-        format!(
-            "{shown}: method calls are not supported in keys yet: \
-             take the result as a parameter of its own"
-        )
-    } else if inside.ends_with('?') {
-        format!(
-            "{shown}: optional placeholders are not supported in keys yet: \
-             take a parameter that is not an `Option`"
-        )
     } else {
         format!(
-            "{shown} is neither a parameter nor a field of one: write `{{name}}` or `{{name.field}}`"
+            "{shown} is neither a parameter nor a part of one: write `{{name}}`, `{{name.field}}`, \
+             `{{name.method()}}`, `{{name?}}` for an `Option`, `{{name:hash}}` for what is only \
+             `Serialize`, or `{{T::CONSTANT}}` for a type parameter"
         )
     }
 }
@@ -154,33 +209,43 @@ fn check_head(segments: &[Segment], mistakes: &mut Vec<String>) {
     }
 }
 
+/// A digest is 64 digits, whatever was hashed: it tells by itself where it ends, so only placeholders of
+/// any length are to be kept apart.
 fn check_separators(segments: &[Segment], mistakes: &mut Vec<String>) {
-    let mut before: Option<(&Placeholder, &str)> = None;
+    // Since the last separator, and what has followed it.
+    let mut before: Option<(&Placeholder, String)> = None;
     for segment in segments {
         match segment {
+            Segment::Literal(text) if text.contains(separates) => before = None,
             Segment::Literal(text) => {
                 if let Some((_, between)) = &mut before {
-                    *between = text;
+                    between.push_str(text);
+                }
+            }
+            Segment::Placeholder(next) if next.form == Form::Hash => {
+                if let Some((_, between)) = &mut before {
+                    between.push_str(&next.to_string());
                 }
             }
             Segment::Placeholder(next) => {
-                if let Some((previous, between)) = before
-                    && !between.contains(separates)
-                {
-                    mistakes.push(joined(previous, between, next));
+                if let Some((previous, between)) = before.replace((next, String::new())) {
+                    mistakes.push(joined(previous, &between, next));
                 }
-                before = Some((next, ""));
             }
         }
     }
 }
 
-/// Characters that a rendered value never contains, because they are escaped in it. `%` and the
-/// braces are not among them: a rendered value contains `%`, as the start of an escape, and a
-/// literal brace is itself written as one (`"{a}%{b}"` would give `x%25%25` for `x`, `25%` and
-/// for `x%`, `25`).
+/// Characters that a rendered value never contains, because they are escaped in it, and that a literal
+/// keeps as they are. `%` and the braces are not among them: they are escaped in both.
 fn separates(c: char) -> bool {
     matches!(c, ':' | '/' | '|') || c.is_whitespace() || c.is_control()
+}
+
+/// Text of the template as it stands in a key. As in values: a brace is Redis' hash tag, which is the
+/// runtime's.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('%', "%25").replace('{', "%7B").replace('}', "%7D")
 }
 
 fn joined(previous: &Placeholder, between: &str, next: &Placeholder) -> String {
@@ -193,6 +258,9 @@ fn joined(previous: &Placeholder, between: &str, next: &Placeholder) -> String {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -202,10 +270,9 @@ mod tests {
             .iter()
             .map(|segment| match segment {
                 Segment::Literal(text) => text.clone(),
-                Segment::Placeholder(p) => {
-                    let path: Vec<&str> =
-                        std::iter::once(&p.name).chain(&p.fields).map(String::as_str).collect();
-                    format!("<{}>", path.join("."))
+                Segment::Placeholder(placeholder) => {
+                    let text = placeholder.to_string();
+                    format!("<{}>", &text[1..text.len() - 1])
                 }
             })
             .collect::<Vec<_>>()
@@ -232,6 +299,17 @@ mod tests {
             ("u:{_db}", "u:·<_db>"),
             ("u:{type}", "u:·<type>"),
             ("u:{größe}", "u:·<größe>"),
+            ("u:{id.as_str()}", "u:·<id.as_str()>"),
+            ("u:{a.b().0.c()}", "u:·<a.b().0.c()>"),
+            ("u:{region?}", "u:·<region?>"),
+            ("u:{a.region()?}", "u:·<a.region()?>"),
+            ("u:{req:hash}", "u:·<req:hash>"),
+            ("u:{a.b:hash}", "u:·<a.b:hash>"),
+            ("u:{a:hash}{b}", "u:·<a:hash>·<b>"),
+            ("u:{a}-{b:hash}{c:hash}", "u:·<a>·-·<b:hash>·<c:hash>"),
+            ("u:{T::KIND}", "u:·<T::KIND>"),
+            ("u:{Self::kind()}", "u:·<Self::kind()>"),
+            ("u:{T::Row::NAME.0?}", "u:·<T::Row::NAME.0?>"),
             ("{{u}}:{id}", "{u}:·<id>"),
             ("u:{{{id}}}", "u:{·<id>·}"),
             ("u{{", "u{"),
@@ -263,16 +341,22 @@ mod tests {
             ("u:{a-b}", &["`{a-b}` is neither a parameter"]),
             ("u:{x:?}", &["`{x:?}`: `Debug` output is not stable"]),
             ("u:{x:#?}", &["`{x:#?}`: `Debug` output is not stable"]),
-            ("u:{x:hash}", &["`{x:hash}`: `:hash` is not supported"]),
             ("u:{x:>5}", &["`{x:>5}`: formatting is not supported"]),
-            ("u:{x.len()}", &["`{x.len()}`: method calls are not supported"]),
-            ("u:{x?}", &["`{x?}`: optional placeholders"]),
-            ("u:{T::KIND}", &["`{T::KIND}`: paths are not supported"]),
-            ("u:{x:?}:{y?}", &["`{x:?}`", "`{y?}`"]),
+            ("u:{x:Hash}", &["`{x:Hash}`: formatting is not supported"]),
+            ("u:{x.get(1)}", &["`{x.get(1)}`: only fields and methods without arguments"]),
+            ("u:{x[0]}", &["`{x[0]}`: only fields and methods without arguments"]),
+            ("u:{x()}", &["`{x()}`: only fields and methods"]),
+            ("u:{x.load().await}", &["`{x.load().await}`: a key is made before"]),
+            ("u:{x??}", &["`{x??}` is neither"]),
+            ("u:{?}", &["`{?}` is neither"]),
+            ("u:{T::}", &["`{T::}` is neither"]),
+            ("u:{<T>::KIND}", &["`{<T>::KIND}` is neither"]),
+            ("u:{x:?}:{y[0]}", &["`{x:?}`", "`{y[0]}`"]),
             ("u:{a}{b}", &["nothing stands between `{a}` and `{b}`"]),
             ("u:{a}-{b}", &["only \"-\" stands between `{a}` and `{b}`"]),
             ("u:{a}%{b}", &["only \"%\""]),
             ("u:{a}}}{{{b}", &["only \"}{\""]),
+            ("u:{a}-{b:hash}{c}", &["only \"-{b:hash}\" stands between `{a}` and `{c}`"]),
             ("u:{a}{b}{c}", &["`{a}` and `{b}`", "`{b}` and `{c}`"]),
             ("{a}{b}", &["starts with", "nothing stands between"]),
         ] {

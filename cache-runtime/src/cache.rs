@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::by_hand::Boxed;
 use crate::config::{Builder, MEMORY_CAPACITY, Settings};
 use crate::error::{BuildError, BuildErrorKind, Error, ErrorKind, ShutdownError};
 use crate::flight::Flights;
+use crate::functions::{Function, Functions};
 use crate::lease::Lease;
 use crate::lookup::{FlightKey, Landed};
 use crate::refresh::Refreshes;
@@ -38,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) namespace: String,
     pub(crate) settings: Settings,
+    pub(crate) functions: Functions,
     pub(crate) flights: Flights<FlightKey, Lease, Landed>,
     pub(crate) refreshes: Refreshes,
     pub(crate) work: Work,
@@ -107,6 +110,7 @@ impl Cache {
             store,
             namespace,
             settings,
+            functions: Functions::new(),
             flights: Flights::default(),
             refreshes: Refreshes::new(settings.refreshes),
             work: Work::default(),
@@ -131,6 +135,34 @@ impl Cache {
         SCOPED.scope(self.clone(), future)
     }
 
+    /// The annotated functions that have been called with this cache, or had an entry handle made,
+    /// sorted by path: the cache map of the program.
+    ///
+    /// What has not run yet is not in it: a list made at link time needs sections that `unsafe`
+    /// code declares, in every crate that annotates a function.
+    ///
+    /// ```
+    /// # async fn f() -> Result<(), redis_cached::BuildError> {
+    /// # use redis_cached::{Cache, redis_cached};
+    /// #[redis_cached(key = "user:{id}", ttl = "5m")]
+    /// async fn load_user(id: u64) -> String {
+    ///     format!("user {id}")
+    /// }
+    ///
+    /// let cache = Cache::builder().url("memory://").build().await?;
+    /// cache.scope(load_user(1)).await;
+    /// let functions = cache.functions();
+    /// assert!(functions[0].path().ends_with("::load_user"));
+    /// assert_eq!(functions[0].template(), "user:{id}");
+    /// assert!(functions[0].to_string().contains("ttl 300s"));
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+    /// ```
+    #[must_use]
+    pub fn functions(&self) -> Vec<Function> {
+        self.0.functions.list()
+    }
+
     /// Asks the server whether it answers.
     ///
     /// # Errors
@@ -141,8 +173,7 @@ impl Cache {
     ///
     /// Dropping the future changes nothing.
     pub async fn ping(&self) -> Result<(), Error> {
-        let pinged = self.0.store.ping(self.0.deadline()).await;
-        pinged.map_err(|error| ErrorKind::Unavailable(error).into())
+        self.0.ping().await
     }
 
     /// Lets background work end, and starts no more of it.
@@ -159,12 +190,23 @@ impl Cache {
     ///
     /// If the future is dropped, background work goes on; no new refresh starts.
     pub async fn shutdown(&self, limit: Duration) -> Result<(), ShutdownError> {
-        self.0.refreshes.close();
-        self.0.work.drain(limit, self.0.settings.deadline).await
+        self.0.shut_down(limit).await
     }
 }
 
 impl Inner {
+    fn ping(&self) -> Boxed<'_, Result<(), Error>> {
+        Box::pin(async {
+            let pinged = self.store.ping(self.deadline()).await;
+            pinged.map_err(|error| ErrorKind::Unavailable(error).into())
+        })
+    }
+
+    fn shut_down(&self, limit: Duration) -> Boxed<'_, Result<(), ShutdownError>> {
+        self.refreshes.close();
+        Box::pin(self.work.drain(limit, self.settings.deadline))
+    }
+
     /// The end of an operation that begins now.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.settings.deadline

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ::redis::IntoConnectionInfo;
 
+use crate::by_hand::Boxed;
 use crate::cache::Cache;
 use crate::error::{BuildError, BuildErrorKind};
 use crate::store::Store;
@@ -130,6 +131,14 @@ impl Builder {
     ///
     /// Nothing is left behind when the future is dropped but connections that close by themselves.
     pub async fn build(self) -> Result<Cache, BuildError> {
+        self.built().await
+    }
+
+    fn built(self) -> Boxed<'static, Result<Cache, BuildError>> {
+        Box::pin(self.connected())
+    }
+
+    async fn connected(self) -> Result<Cache, BuildError> {
         self.check()?;
         let settings = Settings { deadline: self.deadline, refreshes: self.refreshes };
         let store = match self.url.split_once("://") {

@@ -14,10 +14,20 @@
 //! | 40 | 8 | fingerprint of function, value type, version and codec |
 //! | 48 | 16 | XXH3-128 of the full key |
 //! | 64 | 1 | codec |
-//! | 65 | 1 | compression, 0 |
+//! | 65 | 1 | compression |
 //! | 66 | 1 | flags: 1 = `None` |
-//! | 67 | 1 | number of stamps, 0 until tags exist |
-//! | 68 | | payload |
+//! | 67 | 1 | number of stamps, at most 32 |
+//! | 68 | | the stamps, one behind the other |
+//! | behind them | | payload |
+//!
+//! A stamp says which nonce a tag had before the computation began (see `tags.rs`):
+//!
+//! | bytes | field |
+//! |---:|---|
+//! | 1 | length of the name, 1 to 128 |
+//! | 1 | length of the nonce, 1 to 64 |
+//! | | name |
+//! | | nonce |
 //!
 //! A stored string holds one entry and, behind it, at most one more of another fingerprint, so that
 //! the two sides of a rolling deploy do not overwrite each other. `scripts/commit.lua` and
@@ -27,13 +37,16 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::codec::Codec;
+use crate::codec;
+use crate::codec::compression::Compressed;
+use crate::tags::{self, Stamp};
 
 pub(crate) const HEADER: usize = 68;
 pub(crate) const DUE_AT: usize = 16;
 const MAGIC: [u8; 4] = *b"rce\x01";
 const TTL_END: usize = 32;
 const FINGERPRINT: Range<usize> = 40..48;
+const STAMPS: usize = 67;
 const FLAG_NONE: u8 = 1;
 
 /// The moments of an entry's life, on the server's clock.
@@ -46,22 +59,40 @@ pub(crate) struct Life {
 
 /// Everything an entry says about itself besides its payload.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Label {
+pub(crate) struct Label<'a> {
     pub(crate) life: Life,
     pub(crate) fingerprint: u64,
     pub(crate) key_digest: u128,
-    pub(crate) codec: Codec,
+    pub(crate) codec: codec::Id,
+    pub(crate) compressed: Compressed,
     pub(crate) none: bool,
+    pub(crate) stamps: &'a [Stamp<'a>],
 }
 
 /// A usable entry inside the bytes that were read.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) life: Life,
-    pub(crate) codec: Codec,
+    pub(crate) codec: codec::Id,
+    pub(crate) compressed: Compressed,
+    pub(crate) stamps: Stamps<'a>,
     pub(crate) payload: &'a [u8],
     /// Where the payload stands in the bytes that were read.
     pub(crate) place: Range<usize>,
+}
+
+/// The stamps of an entry, as they stand in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stamps<'a>(&'a [u8]);
+
+impl<'a> Iterator for Stamps<'a> {
+    type Item = Stamp<'a>;
+
+    fn next(&mut self) -> Option<Stamp<'a>> {
+        let (stamp, rest) = split_stamp(self.0)?;
+        self.0 = rest;
+        Some(stamp)
+    }
 }
 
 /// What the bytes under a key are to one reader.
@@ -92,16 +123,23 @@ impl Judged {
         Self { head, length: stored.len() }
     }
 
+    /// The fingerprint of the first entry, if there is one.
+    pub(crate) fn fingerprint(&self) -> Option<u64> {
+        (self.length >= HEADER).then(|| u64_at(&self.head, FINGERPRINT.start))
+    }
+
     pub(crate) fn head(&self) -> &[u8] {
         &self.head[..self.length.min(HEADER)]
     }
 }
 
 /// Lays out one entry as it is stored.
-pub(crate) fn seal(label: &Label, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(HEADER + payload.len())
+pub(crate) fn seal(label: &Label<'_>, payload: &[u8]) -> Vec<u8> {
+    let of_stamps: usize =
+        label.stamps.iter().map(|stamp| 2 + stamp.name.len() + stamp.nonce.len()).sum();
+    let length = u32::try_from(HEADER + of_stamps + payload.len())
         .expect("the codec refuses values above its limit, which is far below 4 GiB");
-    let mut out = Vec::with_capacity(HEADER + payload.len());
+    let mut out = Vec::with_capacity(HEADER + of_stamps + payload.len());
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(&[0; 8]);
@@ -110,7 +148,16 @@ pub(crate) fn seal(label: &Label, payload: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&label.life.ttl_end.to_le_bytes());
     out.extend_from_slice(&label.fingerprint.to_le_bytes());
     out.extend_from_slice(&label.key_digest.to_le_bytes());
-    out.extend_from_slice(&[label.codec.id(), 0, if label.none { FLAG_NONE } else { 0 }, 0]);
+    let flags = if label.none { FLAG_NONE } else { 0 };
+    let count = one_byte(label.stamps.len(), tags::MOST);
+    let (codec, compressed) = (label.codec.number(), label.compressed.number());
+    out.extend_from_slice(&[codec, compressed, flags, count]);
+    for stamp in label.stamps {
+        out.push(one_byte(stamp.name.len(), tags::LONGEST_NAME));
+        out.push(one_byte(stamp.nonce.len(), tags::LONGEST_NONCE));
+        out.extend_from_slice(stamp.name);
+        out.extend_from_slice(stamp.nonce);
+    }
     out.extend_from_slice(payload);
     let sum = checksum(&out);
     out[8..16].copy_from_slice(&sum.to_le_bytes());
@@ -165,14 +212,15 @@ pub(crate) fn ttl_end_of(entry: &[u8]) -> u64 {
 }
 
 fn open(entry: &[u8], offset: usize, key_digest: u128) -> Found<'_> {
-    let Some(codec) = Codec::from_id(entry[64]) else { return Found::Foreign };
-    let intact = u64_at(entry, 8) == checksum(entry)
-        && entry[48..64] == key_digest.to_le_bytes()
-        && entry[65] == 0
-        && entry[67] == 0;
-    if !intact {
-        return Found::Damaged;
-    }
+    let (Some(codec), Some(compressed)) =
+        (codec::Id::from_number(entry[64]), Compressed::from_number(entry[65]))
+    else {
+        return Found::Foreign;
+    };
+    let intact = u64_at(entry, 8) == checksum(entry) && entry[48..64] == key_digest.to_le_bytes();
+    let stamps = split_stamps(entry).filter(|_| intact);
+    let Some((stamps, payload)) = stamps else { return Found::Damaged };
+    let payload_at = entry.len() - payload.len();
     Found::Usable(Entry {
         life: Life {
             due_at: u64_at(entry, DUE_AT),
@@ -180,9 +228,40 @@ fn open(entry: &[u8], offset: usize, key_digest: u128) -> Found<'_> {
             ttl_end: u64_at(entry, TTL_END),
         },
         codec,
-        payload: &entry[HEADER..],
-        place: offset + HEADER..offset + entry.len(),
+        compressed,
+        stamps,
+        payload,
+        place: offset + payload_at..offset + entry.len(),
     })
+}
+
+/// The stamps of an entry and its payload; `None` where they are not as any entry has them.
+fn split_stamps(entry: &[u8]) -> Option<(Stamps<'_>, &[u8])> {
+    let count = usize::from(entry[STAMPS]);
+    if count > tags::MOST {
+        return None;
+    }
+    let behind = &entry[HEADER..];
+    let mut payload = behind;
+    for _ in 0..count {
+        payload = split_stamp(payload)?.1;
+    }
+    Some((Stamps(&behind[..behind.len() - payload.len()]), payload))
+}
+
+fn split_stamp(bytes: &[u8]) -> Option<(Stamp<'_>, &[u8])> {
+    let &[of_name, of_nonce, ref rest @ ..] = bytes else { return None };
+    let (of_name, of_nonce) = (usize::from(of_name), usize::from(of_nonce));
+    let allowed = (1..=tags::LONGEST_NAME).contains(&of_name)
+        && (1..=tags::LONGEST_NONCE).contains(&of_nonce);
+    let (name, rest) = rest.split_at_checked(of_name).filter(|_| allowed)?;
+    let (nonce, rest) = rest.split_at_checked(of_nonce)?;
+    Some((Stamp { name, nonce }, rest))
+}
+
+fn one_byte(length: usize, most: usize) -> u8 {
+    debug_assert!(length <= most, "{length} is more than an entry may hold");
+    u8::try_from(length).expect("what stands in a stamp is limited where it is made")
 }
 
 fn split_first(stored: &[u8]) -> Option<&[u8]> {

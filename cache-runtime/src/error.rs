@@ -28,7 +28,7 @@ pub(crate) enum BuildErrorKind {
     )]
     Authentication { url: String, why: String },
     #[error(
-        "the user of {url} lacks a permission: {why}; on the keys of the namespace it needs the commands get, set, del, strlen, getrange, setrange, pttl, pexpire, time, eval, evalsha, hello, ping, and client|tracking to wait without polling"
+        "the user of {url} lacks a permission: {why}; on the keys of the namespace (`ns:*` and `ns.tag:*`) it needs the commands get, mget, set, del, strlen, getrange, setrange, pttl, pexpire, time, eval, evalsha, hello, ping, and client|tracking to wait without polling"
     )]
     Permission { url: String, why: String },
     #[error("the server at {url} can't be used: {why}")]
@@ -93,6 +93,12 @@ pub(crate) enum ErrorKind {
     #[error("not stored: {0}")]
     NotStorable(String),
     #[error(
+        "not stored: the function's `cache_if` or `ttl_with` says that this value is not to be"
+    )]
+    Unwanted,
+    #[error("not stored: its ttl was over before it could be; set it again, or raise the ttl")]
+    TooLate,
+    #[error(
         "there is no key: the `Display` of one of the arguments failed; make it write a text for every value"
     )]
     NoKey,
@@ -119,10 +125,11 @@ impl Error {
         matches!(self.0, ErrorKind::Superseded)
     }
 
-    /// The value can't be stored: it is too large, or does not read back.
+    /// The value can't be stored: it is too large, does not read back, its ttl was over before it could be,
+    /// or the function's `cache_if` says no, in which case what was stored before has been removed.
     #[must_use]
     pub fn is_not_storable(&self) -> bool {
-        matches!(self.0, ErrorKind::NotStorable(_))
+        matches!(self.0, ErrorKind::NotStorable(_) | ErrorKind::Unwanted | ErrorKind::TooLate)
     }
 }
 

@@ -1,19 +1,18 @@
 //! The handle to one stored entry, which `…_entry(..)` returns.
 
+use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::time::Duration;
 
 use crate::body;
-use crate::codec;
-use crate::computation::Stored;
-use crate::entry::{self, Found};
+use crate::by_hand::{self, Looked};
+use crate::codec::Bincode;
+use crate::computation::{Form, Stored};
 use crate::error::{Error, ErrorKind};
-use crate::freshness::{self, Freshness};
-use crate::lease;
 use crate::lookup::Request;
 use crate::private::Target;
-use crate::store::{Commit, StoreError};
 
 /// A handle to the entry that a cached function has, or may have, for some arguments.
 ///
@@ -43,8 +42,18 @@ use crate::store::{Commit, StoreError};
 /// # Ok(()) }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
 /// ```
-pub struct Entry<V> {
+///
+/// `R` is what the function returns. Of a `Result`, by whatever alias, the value of its `Ok` is what
+/// the methods speak of: [`peek`](Entry::peek) of an `Entry<Result<User, E>>` gives a `User`, as that of an
+/// `Entry<User>` does (which has it by [`Deref`]).
+pub struct Entry<R>(EntryOf<R>);
+
+/// The entry of a function that returns what is stored: the end of [`Entry`]'s `Deref`, which decides
+/// what its value type is.
+pub struct EntryOf<V> {
     target: Target,
+    /// A `Form` of the value type, where the function says more of its values than their type does.
+    form: Option<Box<dyn Any + Send + Sync>>,
     value: PhantomData<fn() -> V>,
 }
 
@@ -70,19 +79,80 @@ pub struct Peek<V> {
     pub state: State,
 }
 
-impl<V> Entry<V> {
-    pub(crate) fn new(target: Target) -> Self {
-        Self { target, value: PhantomData }
+impl<R> Deref for Entry<R> {
+    type Target = EntryOf<R>;
+
+    fn deref(&self) -> &EntryOf<R> {
+        &self.0
     }
 }
 
-impl<V: Stored> Entry<V> {
+impl<R> Entry<R> {
+    pub(crate) fn new(target: Target, form: Option<Box<dyn Any + Send + Sync>>) -> Self {
+        Self(EntryOf { target, form, value: PhantomData })
+    }
+
     /// The entry's name in the store; empty if there is none.
     ///
     /// It is a secret as far as the arguments in it are.
     #[must_use]
     pub fn key(&self) -> &str {
-        self.target.key.as_ref().map_or("", |key| key.name())
+        self.0.target.key.as_ref().map_or("", |key| key.name())
+    }
+
+    /// Removes the entry, for good: once this has returned `Ok`, every call that starts, in any
+    /// process, gets a value whose body began after the invalidation was issued.
+    ///
+    /// # Errors
+    ///
+    /// `is_unconfirmed`: it is not known whether the entry was removed. Repeat it.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the entry is removed or it is not; repeat it.
+    pub async fn invalidate(&self) -> Result<(), Error> {
+        by_hand::invalidate(self.0.request(UNTYPED)?).await
+    }
+
+    /// Makes the entry stale at once: it is still served, and the next call refreshes it.
+    ///
+    /// For a function without `refresh_before` it is an [invalidation](Self::invalidate).
+    ///
+    /// # Errors
+    ///
+    /// `is_unconfirmed`, as for an invalidation.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for an invalidation.
+    pub async fn expire(&self) -> Result<(), Error> {
+        by_hand::expire(self.0.request(UNTYPED)?).await
+    }
+
+    /// How much longer the entry is kept; `None` where nothing is stored.
+    ///
+    /// One that was cleared with all of its function is kept to its end, and served to nobody.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn ttl(&self) -> Result<Option<Duration>, Error> {
+        by_hand::remaining(self.0.request(UNTYPED)?).await
+    }
+}
+
+impl<T: Stored, E> Entry<Result<T, E>> {
+    /// The same handle without the error in its type: that of a function which returns the value itself.
+    ///
+    /// Handles of several functions go into one list this way.
+    #[must_use]
+    pub fn of_value(self) -> Entry<T> {
+        let EntryOf { target, form, value: PhantomData } = self.0;
+        Entry::new(target, form)
     }
 
     /// Looks at the stored value. Never computes, never refreshes.
@@ -94,27 +164,41 @@ impl<V: Stored> Entry<V> {
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
+    pub async fn peek(&self) -> Result<Option<Peek<T>>, Error> {
+        self.0.peek_as().await
+    }
+
+    /// Stores a value as if the function had just computed it.
+    ///
+    /// Whatever is computing this entry at the moment, in whichever process, will not be stored.
+    /// Read the value from its origin after the change it shows has been committed there.
+    ///
+    /// # Errors
+    ///
+    /// `is_superseded`: an invalidation, a forced refresh or another `set` came while this one was
+    /// under way, so nothing was stored. `is_not_storable`: the value is too large or does not read
+    /// back. `is_unconfirmed`: the store did not answer in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the value is stored or it is not, and no lease stays behind.
+    pub async fn set(&self, value: T) -> Result<(), Error> {
+        self.0.set_as(value).await
+    }
+}
+
+impl<V: Stored> EntryOf<V> {
+    /// Looks at the stored value. Never computes, never refreshes.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
     pub async fn peek(&self) -> Result<Option<Peek<V>>, Error> {
-        let request = self.request()?;
-        let deadline = request.cache.deadline();
-        let stored = request.cache.store.get(&request.key, deadline).await.map_err(unavailable)?;
-        if stored.is_empty() {
-            return Ok(None);
-        }
-        let Found::Usable(found) = entry::find(&stored, request.fingerprint, request.key.digest())
-        else {
-            return Ok(None);
-        };
-        let Ok(value) = codec::decode(found.codec, found.payload) else { return Ok(None) };
-        let now = request.cache.store.latest_now(&request.key);
-        let refreshes = request.site.policy.refresh_before.is_some();
-        let state = match freshness::judge(&found.life, now, refreshes) {
-            Freshness::Fresh => State::Fresh,
-            Freshness::Stale => State::Stale,
-            Freshness::Expired => return Ok(None),
-        };
-        let age = now.map(|now| Duration::from_millis(now.saturating_sub(found.life.born_at)));
-        Ok(Some(Peek { value, age, state }))
+        self.peek_as().await
     }
 
     /// Stores a value as if the function had just computed it.
@@ -132,97 +216,58 @@ impl<V: Stored> Entry<V> {
     ///
     /// If the future is dropped, the value is stored or it is not, and no lease stays behind.
     pub async fn set(&self, value: V) -> Result<(), Error> {
-        let request = self.request()?;
-        let product = body::product(&request, codec::encode(&value))
+        self.set_as(value).await
+    }
+}
+
+/// The fingerprint of a request that reads and writes no value.
+const UNTYPED: u64 = 0;
+
+impl<R> EntryOf<R> {
+    async fn peek_as<V: Stored>(&self) -> Result<Option<Peek<V>>, Error> {
+        let form = self.form::<V>();
+        let looked = by_hand::look(self.request_of(&form)?).await?;
+        Ok(looked.and_then(|Looked { codec, payload, state, age }| {
+            let value = form.decode(codec, &payload).ok()?;
+            form.accepts(&value).then_some(Peek { value, age, state })
+        }))
+    }
+
+    async fn set_as<V: Stored>(&self, value: V) -> Result<(), Error> {
+        let form = self.form::<V>();
+        let request = self.request_of(&form)?;
+        let product = body::product(&request, form.outgoing(&value))
             .map_err(|error| Error(ErrorKind::NotStorable(error.to_string())))?;
-        let lock_ttl = request.site.policy.lock_ttl;
-        let deadline = request.cache.deadline();
-        let lease = lease::seize(&request.cache, &request.key, lock_ttl, deadline)
-            .await
-            .map_err(unconfirmed)?;
-        match body::commit(&request, lease, &product).await {
-            Ok(Commit::Stored) => Ok(()),
-            Ok(Commit::Refused | Commit::Late) => Err(ErrorKind::Superseded.into()),
-            Err(error) => Err(unconfirmed(error)),
-        }
+        // The value is needed no more, and need not be `Sync`.
+        drop(value);
+        by_hand::store(request, product).await
     }
 
-    /// Removes the entry, for good: once this has returned `Ok`, every call that starts, in any
-    /// process, gets a value whose body began after the invalidation was issued.
-    ///
-    /// # Errors
-    ///
-    /// `is_unconfirmed`: it is not known whether the entry was removed. Repeat it.
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, the entry is removed or it is not; repeat it.
-    pub async fn invalidate(&self) -> Result<(), Error> {
-        let request = self.request()?;
-        let deadline = request.cache.deadline();
-        request.cache.store.invalidate(&request.key, deadline).await.map_err(unconfirmed)
+    fn request_of<V>(&self, form: &Form<V>) -> Result<Request, Error> {
+        self.request(form.fingerprint(self.target.site, self.target.owner))
     }
 
-    /// Makes the entry stale at once: it is still served, and the next call refreshes it.
-    ///
-    /// For a function without `refresh_before` it is an [invalidation](Self::invalidate).
-    ///
-    /// # Errors
-    ///
-    /// `is_unconfirmed`, as for an invalidation.
-    ///
-    /// # Cancel safety
-    ///
-    /// As for an invalidation.
-    pub async fn expire(&self) -> Result<(), Error> {
-        let request = self.request()?;
-        if request.site.policy.refresh_before.is_none() {
-            return self.invalidate().await;
-        }
-        let deadline = request.cache.deadline();
-        request.cache.store.expire(&request.key, deadline).await.map_err(unconfirmed)?;
-        // This process may have asked for the key a moment ago, and would not ask again so soon.
-        request.cache.refreshes.forget(&request.flight_key());
-        Ok(())
+    fn form<V: Stored>(&self) -> Form<V> {
+        self.form
+            .as_ref()
+            .and_then(|form| form.downcast_ref())
+            .copied()
+            .unwrap_or_else(Form::new::<Bincode>)
     }
 
-    /// How much longer the entry is kept; `None` where nothing is stored.
-    ///
-    /// # Errors
-    ///
-    /// When the store can't be asked.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future changes nothing.
-    pub async fn ttl(&self) -> Result<Option<Duration>, Error> {
-        let request = self.request()?;
-        let deadline = request.cache.deadline();
-        request.cache.store.remaining(&request.key, deadline).await.map_err(unavailable)
-    }
-
-    fn request(&self) -> Result<Request, Error> {
+    fn request(&self, fingerprint: u64) -> Result<Request, Error> {
         if self.target.cache.is_none() {
             return Err(ErrorKind::NoCache.into());
         }
-        let fingerprint = self.target.site.fingerprint::<V>(self.target.owner);
         self.target.request(fingerprint).ok_or_else(|| ErrorKind::NoKey.into())
     }
 }
 
-fn unavailable(error: StoreError) -> Error {
-    ErrorKind::Unavailable(error).into()
-}
-
-fn unconfirmed(error: StoreError) -> Error {
-    ErrorKind::Unconfirmed(error).into()
-}
-
-impl<V> fmt::Debug for Entry<V> {
+impl<R> fmt::Debug for Entry<R> {
     /// The function only: the key may hold a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
-            .field("function", &self.target.site.function())
+            .field("function", &self.0.target.site.function())
             .finish_non_exhaustive()
     }
 }

@@ -1,8 +1,9 @@
 //! Renders the name of an entry: `ns:{user:42}`.
 //!
 //! Different arguments give different keys, because a rendered value cannot contain the characters
-//! that separate values (the macro sees to it that a separator stands between any two), and no
-//! rendered value can leave the braces that decide its slot in a Redis Cluster.
+//! that separate values (the macro sees to it that a separator stands between any two, digests of a
+//! fixed length aside), and no rendered value can leave the braces that decide its slot in a Redis
+//! Cluster.
 
 use std::fmt::{self, Display, Write as _};
 
@@ -19,6 +20,8 @@ pub struct Segment<'a>(pub(crate) Piece<'a>);
 pub(crate) enum Piece<'a> {
     Literal(&'static str),
     Value(&'a dyn Display),
+    /// An optional argument that is `None`.
+    Absent,
 }
 
 /// The full name of one entry and of its lease.
@@ -34,15 +37,7 @@ impl Key {
         name.push_str(namespace);
         name.push_str(":{");
         let start = name.len();
-        for segment in segments {
-            match segment.0 {
-                Piece::Literal(text) => name.push_str(text),
-                Piece::Value(value) => write!(Escaped(&mut name), "{value}")?,
-            }
-        }
-        if name.len() - start > LONGEST {
-            shorten(&mut name, start, segments);
-        }
+        render_between(&mut name, start, segments, LONGEST)?;
         name.push('}');
         Ok(Self { name })
     }
@@ -63,19 +58,46 @@ impl Key {
     /// Which of several connections carries this key: always the same one, so that a request and
     /// what undoes it arrive in the order they were sent.
     pub(crate) fn lane(&self, lanes: usize) -> usize {
-        usize::try_from(xxh3_64(self.name.as_bytes()) % lanes as u64)
-            .expect("a remainder of a usize fits a usize")
+        lane_of(&self.name, lanes)
     }
+}
+
+pub(crate) fn lane_of(name: &str, lanes: usize) -> usize {
+    usize::try_from(xxh3_64(name.as_bytes()) % lanes as u64)
+        .expect("a remainder of a usize fits a usize")
+}
+
+/// Writes what stands between the braces; `start` is where. Above `longest` bytes a digest takes the
+/// place of the values.
+pub(crate) fn render_between(
+    name: &mut String,
+    start: usize,
+    segments: &[Segment<'_>],
+    longest: usize,
+) -> fmt::Result {
+    for segment in segments {
+        match segment.0 {
+            Piece::Literal(text) => name.push_str(text),
+            Piece::Value(value) => write!(Escaped(name), "{value}")?,
+            // No value renders to this: behind a `%` of theirs stand two hexadecimal digits.
+            Piece::Absent => name.push_str("%none"),
+        }
+    }
+    if name.len() - start > longest {
+        shorten(name, start, segments, longest);
+    }
+    Ok(())
 }
 
 /// Keeps the literal head and puts a digest for the rest.
 ///
 /// A raw `{` marks the digest. Values and the macro's literals never hold one, so no argument can
 /// be chosen to look like the digest of another.
-fn shorten(name: &mut String, start: usize, segments: &[Segment<'_>]) {
+fn shorten(name: &mut String, start: usize, segments: &[Segment<'_>], longest: usize) {
     let digest = blake3::hash(&name.as_bytes()[start..]).to_hex();
     let head = match segments.first() {
-        Some(Segment(Piece::Literal(text))) if text.len() <= LONGEST / 2 => text.len(),
+        // With the brace and the digest, 65 bytes, it stays within the 128 of a tag as well.
+        Some(Segment(Piece::Literal(text))) if text.len() < longest / 2 => text.len(),
         _ => 0,
     };
     name.truncate(start + head);

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use crate::cache::Inner;
 use crate::entry::Judged;
 use crate::key::Key;
-use crate::store::{Claim, Commit, Granted, StoreError, Take};
+use crate::store::{Claim, Commit, Granted, Old, StoreError, Take};
+use crate::tags::{Nonce, Tag};
 
 /// A lease is renewed for this long and no longer: a body that hangs must not hold it for ever.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -20,18 +21,27 @@ fn life(lock_ttl: Duration) -> Duration {
     lock_ttl / 8 * 7
 }
 
+/// How long tags live from the moment that their nonces are captured for an entry with this ttl: longer
+/// than the entry can, so that no entry dies of a nonce that has merely ended.
+pub(crate) fn life_of_tags(ttl: Duration) -> Duration {
+    2 * LONGEST + ttl
+}
+
 /// A lease that is held. Dropping it gives it back behind the caller.
 pub(crate) struct Lease {
     cache: Arc<Inner>,
     key: Key,
     lock_ttl: Duration,
     granted: Granted,
+    /// What was stored under the entry's tags before its body began, in their order.
+    nonces: Vec<Nonce>,
+    tags_live: Duration,
     taken: Instant,
     ended: bool,
 }
 
 /// What asking for a lease came to.
-pub(crate) enum Asked {
+pub(crate) enum Taken {
     Granted(Lease),
     Changed,
     Held(String),
@@ -47,21 +57,21 @@ pub(crate) async fn take(
     judged: &Judged,
     lock_ttl: Duration,
     deadline: Instant,
-) -> Asked {
+) -> Taken {
     let request = Request::new(cache, key);
     let taken = cache.store.take(key, judged, &request.token, life(lock_ttl), deadline).await;
     match taken {
-        Ok(Take::Granted(granted)) => Asked::Granted(request.granted(granted, lock_ttl)),
+        Ok(Take::Granted(granted)) => Taken::Granted(request.granted(granted, lock_ttl)),
         Ok(other) => {
             request.settle();
             match other {
-                Take::Changed => Asked::Changed,
-                Take::Held(content) => Asked::Held(content),
-                Take::Granted(_) | Take::Pass => Asked::Pass,
+                Take::Changed => Taken::Changed,
+                Take::Held(content) => Taken::Held(content),
+                Take::Granted(_) | Take::Pass => Taken::Pass,
             }
         }
         // The reply may be lost and the lease taken all the same: the request stays unsettled.
-        Err(error) => Asked::Unknown(error),
+        Err(error) => Taken::Unknown(error),
     }
 }
 
@@ -99,7 +109,16 @@ impl Request {
     fn granted(self, granted: Granted, lock_ttl: Duration) -> Lease {
         let (cache, key) = (Arc::clone(&self.cache), self.key.clone());
         self.settle();
-        Lease { cache, key, lock_ttl, granted, taken: Instant::now(), ended: false }
+        Lease {
+            cache,
+            key,
+            lock_ttl,
+            granted,
+            nonces: Vec::new(),
+            tags_live: Duration::ZERO,
+            taken: Instant::now(),
+            ended: false,
+        }
     }
 }
 
@@ -116,6 +135,42 @@ impl Lease {
     /// The server's time when the lease was taken: what is computed under it is at most this old.
     pub(crate) fn born_at(&self) -> u64 {
         self.granted.server_ms
+    }
+
+    /// Captures the nonces of the entry's tags, to be done before its body begins: an invalidation that
+    /// comes later removes what was captured, and the entry with it.
+    pub(crate) async fn capture(
+        &mut self,
+        tags: &[Tag],
+        ttl: Duration,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        if tags.is_empty() {
+            return Ok(());
+        }
+        let life = life_of_tags(ttl);
+        self.nonces = self.cache.store.capture(tags, life, deadline).await?;
+        self.tags_live = life;
+        Ok(())
+    }
+
+    pub(crate) fn nonces(&self) -> &[Nonce] {
+        &self.nonces
+    }
+
+    /// Has the tags live as long as an entry with this ttl, which may be known only after the body.
+    ///
+    /// What a second capture says must not stand in the entry: it is as new as the end of the body. If
+    /// it fails, the entry ends too early, which is no harm.
+    pub(crate) async fn outlive(&mut self, tags: &[Tag], ttl: Duration) {
+        let life = life_of_tags(ttl);
+        if tags.is_empty() || life <= self.tags_live {
+            return;
+        }
+        self.tags_live = life;
+        if let Err(error) = self.cache.store.capture(tags, life, self.cache.deadline()).await {
+            tracing::debug!(target: "redis_cached", %error, "tags may end before the entry that carries them");
+        }
     }
 
     /// Whether it has been held for longer than it is renewed.
@@ -151,26 +206,29 @@ impl Lease {
         // A lost reply may leave the lease behind: dropping it gives it back.
         self.ended = matches!(committed, Ok(Commit::Stored | Commit::Refused));
         if matches!(committed, Ok(Commit::Late)) {
-            self.fail().await;
+            // What went wrong has been told, and the lease ends by itself.
+            let _ = self.fail(Old::Stays).await;
         }
         committed
     }
 
-    /// Ends without a value: the marker `pass` takes the lease's place.
-    pub(crate) async fn fail(mut self) {
+    /// Ends without a value: the marker `pass` takes the lease's place, if it is still this one.
+    pub(crate) async fn fail(mut self, old: Old) -> Result<bool, StoreError> {
         self.ended = true;
-        self.marker().await;
+        self.marker(old).await
     }
 
-    fn marker(&self) -> impl Future<Output = ()> + Send + use<> {
+    fn marker(&self, old: Old) -> impl Future<Output = Result<bool, StoreError>> + Send + use<> {
         let cache = Arc::clone(&self.cache);
         let (key, content, longest) =
             (self.key.clone(), self.granted.content.clone(), self.lock_ttl);
         async move {
             let deadline = cache.deadline();
-            if let Err(error) = cache.store.pass(&key, &content, longest, deadline).await {
+            let passed = cache.store.pass(&key, &content, longest, old, deadline).await;
+            if let Err(error) = &passed {
                 tracing::debug!(target: "redis_cached", %error, "the failure marker was not set; the lease ends by itself");
             }
+            passed
         }
     }
 }
@@ -182,7 +240,8 @@ impl Drop for Lease {
         }
         // A panic is an end without a value; any other drop leaves the key to whoever comes next.
         if std::thread::panicking() {
-            self.cache.work.spawn_errand(self.marker());
+            let marker = self.marker(Old::Stays);
+            self.cache.work.spawn_errand(async move { drop(marker.await) });
         } else {
             let claim = Claim::Content(std::mem::take(&mut self.granted.content));
             give_back(&self.cache, self.key.clone(), claim);

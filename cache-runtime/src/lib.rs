@@ -6,30 +6,45 @@
 //! `fingerprint` are leaves: pure, without I/O and without a clock.
 
 mod body;
+mod by_hand;
 mod cache;
 mod clock;
 mod codec;
 mod computation;
 mod config;
+mod digest;
+mod entries;
 mod entry;
+mod erased;
 mod error;
+mod feature;
 mod fingerprint;
 mod flight;
 mod freshness;
+mod functions;
 mod handle;
 mod key;
+mod key_hash;
 mod lease;
 mod lookup;
+mod places;
 #[doc(hidden)]
 pub mod private;
 mod refresh;
 mod site;
 mod store;
 mod sync;
+mod tags;
 mod telemetry;
 mod work;
 
 pub use cache::{Cache, init};
+pub use codec::{Codec, CodecError};
 pub use config::Builder;
+pub use entries::Entries;
 pub use error::{BuildError, Error, SharedError, ShutdownError};
-pub use handle::{Entry, Peek, State};
+pub use functions::Function;
+pub use handle::{Entry, EntryOf, Peek, State};
+
+#[cfg(test)]
+mod clearing_tests;

@@ -2,8 +2,12 @@
 //!
 //! Compiled once: it sees bytes and, on a miss, a body without its type.
 
+use std::borrow::Cow;
+use std::future::poll_fn;
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -11,17 +15,21 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::body::{self, Product};
+use crate::by_hand::Boxed;
 use crate::cache::Inner;
-use crate::codec::Codec;
-use crate::computation::{Computation, Finished, SharedFailure};
+use crate::codec;
+use crate::codec::compression::expand;
+use crate::computation::{Computation, Finished, Offered, SharedFailure};
 use crate::entry::{self, Found, Judged};
 use crate::flight::{Landing, Leader, Seat, Waiter};
 use crate::freshness::{self, Freshness};
 use crate::key::Key;
-use crate::lease::{self, Asked, Lease};
+use crate::lease::{self, Lease, Taken};
+use crate::places::{self, Place};
 use crate::refresh;
-use crate::site::{Site, Warning};
-use crate::store::Waited;
+use crate::site::{Policy, Site, Warning};
+use crate::store::{Old, Waited};
+use crate::tags::{self, Nonce, Tag};
 use crate::telemetry::{self, Outcome};
 
 /// How often one call looks up again before it computes on its own.
@@ -34,6 +42,17 @@ pub(crate) struct Request {
     pub(crate) site: &'static Site,
     pub(crate) key: Key,
     pub(crate) fingerprint: u64,
+    /// What its entry is invalidated with besides its key, known before the body. Most have none.
+    pub(crate) tags: Vec<Tag>,
+    /// The site's, and from the moment that a body may run what was said of it for the arguments.
+    pub(crate) policy: Policy,
+}
+
+/// A request and how it is to be answered.
+pub(crate) struct Asked {
+    pub(crate) request: Request,
+    /// Compute now, whatever is stored.
+    pub(crate) forced: bool,
 }
 
 /// Which computations are one flight: those of one function, value type and key.
@@ -47,7 +66,7 @@ pub(crate) struct FlightKey {
 #[derive(Clone)]
 pub(crate) enum Landed {
     Value {
-        codec: Codec,
+        codec: codec::Id,
         payload: Arc<[u8]>,
     },
     Failed(SharedFailure),
@@ -58,7 +77,21 @@ pub(crate) enum Landed {
 type Lead = Leader<FlightKey, Lease, Landed>;
 type Wait = Waiter<FlightKey, Lease, Landed>;
 
+impl FlightKey {
+    pub(crate) fn is_of(&self, key: &Key) -> bool {
+        *self.key == *key.name()
+    }
+}
+
 impl Request {
+    /// The same with the policy that holds for the arguments.
+    pub(crate) fn resolved(&self, computation: &dyn Computation) -> Self {
+        let mut request = self.clone();
+        computation.resolve(&mut request.policy);
+        request.policy = request.policy.checked(self.site);
+        request
+    }
+
     pub(crate) fn flight_key(&self) -> FlightKey {
         FlightKey { fingerprint: self.fingerprint, key: self.key.name().into() }
     }
@@ -72,24 +105,73 @@ enum Read {
     Unknown,
 }
 
-/// The stored bytes of a hit, and where in them the payload is.
+/// The bytes of a hit, and where in them the payload is, expanded.
 struct Shareable {
-    codec: Codec,
-    stored: Vec<u8>,
+    codec: codec::Id,
+    bytes: Vec<u8>,
     payload: Range<usize>,
 }
 
 impl Shareable {
     fn landed(&self) -> Landed {
-        Landed::Value { codec: self.codec, payload: self.stored[self.payload.clone()].into() }
+        Landed::Value { codec: self.codec, payload: self.bytes[self.payload.clone()].into() }
     }
 }
 
-/// Answers the call: afterwards the computation holds what the caller gets.
+/// Answers the call: afterwards the computation holds what the caller gets. Without a cache or a key
+/// that is what the body gives.
+///
+/// The future is boxed: the compiler makes a copy of an `async fn` in every crate that awaits it, with
+/// all that it awaits itself, and of a `dyn Future` it makes none. A hit that needs no waiting needs no
+/// future, and so no box.
 ///
 /// Every future in here may be dropped at any await. A leader hands over to a waiter or gives its
 /// lease back; a commit that has begun goes on behind the caller.
-pub(crate) async fn answer(request: &Request, computation: &mut dyn Computation) -> Outcome {
+pub(crate) fn answer<'c>(
+    asked: Option<Asked>,
+    computation: &'c mut (dyn Computation + 'c),
+) -> Boxed<'c, ()> {
+    let Some(Asked { request, forced }) = asked else {
+        return Box::pin(async {
+            computation.start();
+            poll_fn(|cx| computation.poll(cx)).await;
+        });
+    };
+    if !forced && let Some(outcome) = read_at_once(&request, computation) {
+        telemetry::answered(request.site, &request.key, outcome);
+        return Box::pin(Answered);
+    }
+    Box::pin(async move {
+        let outcome = if forced {
+            Box::pin(recompute(&request, computation)).await
+        } else {
+            read_or_fill(&request, computation).await
+        };
+        telemetry::answered(request.site, &request.key, outcome);
+    })
+}
+
+/// A future that has nothing to wait for. Of no size: a box of it takes no memory.
+struct Answered;
+
+impl Future for Answered {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+/// Answers a hit on a store that need not be waited for.
+fn read_at_once(request: &Request, computation: &mut dyn Computation) -> Option<Outcome> {
+    let (stored, nonces) = request.cache.store.read_at_once(&request.key, &request.tags)?;
+    match classify(request, computation, stored, &nonces) {
+        Classified::Answered(outcome, _) => Some(outcome),
+        Classified::Miss(_) | Classified::Damaged(_) => None,
+    }
+}
+
+async fn read_or_fill(request: &Request, computation: &mut dyn Computation) -> Outcome {
     let deadline = request.cache.deadline();
     let judged = match read(request, computation, deadline).await {
         Read::Answered(outcome, _) => return outcome,
@@ -97,7 +179,7 @@ pub(crate) async fn answer(request: &Request, computation: &mut dyn Computation)
         Read::Unknown => None,
     };
     // Boxed, so that a call that hits, as most do, is a small future.
-    Box::pin(fill(request, computation, judged)).await
+    Box::pin(fill(&request.resolved(computation), computation, judged)).await
 }
 
 /// Answers a call that has missed. `seen` is what it found; `None` where the store can't be asked.
@@ -115,10 +197,15 @@ async fn fill(
         return alone(request, computation).await;
     }
     match request.cache.flights.join(&request.flight_key()) {
+        // Its leader may be waiting for the place that this task has.
+        Seat::Waiter(waiter) if places::inside(request) => {
+            drop(waiter);
+            alone(request, computation).await
+        }
         Seat::Waiter(waiter) => wait(request, computation, waiter, seen.is_some()).await,
         // A dropped leader may have left its lease: to ask for another would be to wait for it.
         Seat::Leader(leader) if seen.is_none() || leader.baton.is_some() => {
-            compute(request, computation, leader).await
+            take_over(request, computation, leader, seen.is_some()).await
         }
         Seat::Leader(leader) => lead(request, computation, leader, seen).await,
     }
@@ -148,33 +235,73 @@ impl Patience {
 }
 
 async fn read(request: &Request, computation: &mut dyn Computation, deadline: Instant) -> Read {
-    let stored = match request.cache.store.get(&request.key, deadline).await {
-        Ok(stored) => stored,
+    let read = request.cache.store.read(&request.key, &request.tags, deadline).await;
+    let (stored, nonces) = match read {
+        Ok(read) => read,
         Err(error) => {
             telemetry::store_trouble(request.site, &request.key, &error);
             return Read::Unknown;
         }
     };
+    match classify(request, computation, stored, &nonces) {
+        Classified::Answered(outcome, hit) => Read::Answered(outcome, hit),
+        Classified::Miss(judged) => Read::Miss(judged),
+        Classified::Damaged(judged) => {
+            telemetry::step(request.site, &request.key, "damaged entry");
+            match request.cache.store.remove(&request.key, &judged, deadline).await {
+                Ok(()) => Read::Miss(Judged::ABSENT),
+                Err(_) => Read::Miss(judged),
+            }
+        }
+    }
+}
+
+/// What stored bytes are to this call.
+enum Classified {
+    Answered(Outcome, Shareable),
+    Miss(Judged),
+    Damaged(Judged),
+}
+
+fn classify(
+    request: &Request,
+    computation: &mut dyn Computation,
+    stored: Vec<u8>,
+    nonces: &[Option<Nonce>],
+) -> Classified {
     if stored.is_empty() {
-        return Read::Miss(Judged::ABSENT);
+        return Classified::Miss(Judged::ABSENT);
     }
     let judged = Judged::of(&stored);
+    let miss = |why| {
+        telemetry::step(request.site, &request.key, why);
+        Classified::Miss(judged)
+    };
     let found = match entry::find(&stored, request.fingerprint, request.key.digest()) {
         Found::Usable(found) => found,
         Found::Foreign => {
-            telemetry::step(request.site, &request.key, "entry of another function or type");
-            return Read::Miss(judged);
+            if let Some(fingerprint) = judged.fingerprint() {
+                request.cache.functions.found(request.site, fingerprint);
+            }
+            return miss("entry of another function or type");
         }
-        Found::Damaged => return remove_damaged(request, judged, deadline).await,
+        Found::Damaged => return Classified::Damaged(judged),
     };
-    let now = request.cache.store.latest_now(&request.key);
-    let refreshes = request.site.policy.refresh_before.is_some();
-    let freshness = freshness::judge(&found.life, now, refreshes);
-    if freshness == Freshness::Expired {
-        return Read::Miss(judged);
+    if !tags::hold(&found.stamps, &request.tags, nonces) {
+        return miss("invalidated by a tag");
     }
-    if computation.accept(found.codec, found.payload).is_err() {
-        return remove_damaged(request, judged, deadline).await;
+    let now = request.cache.store.latest_now(&request.key);
+    let freshness = freshness::judge(&found.life, now, request.policy.refreshes());
+    if freshness == Freshness::Expired {
+        return Classified::Miss(judged);
+    }
+    let Ok(payload) = expand(found.compressed, found.payload) else {
+        return Classified::Damaged(judged);
+    };
+    match computation.answer().accept(found.codec, &payload) {
+        Ok(Offered::Accepted) => {}
+        Ok(Offered::Refused) => return miss("not accepted"),
+        Err(_) => return Classified::Damaged(judged),
     }
     let outcome = if freshness == Freshness::Stale {
         refresh::consider(request, computation, judged, found.life);
@@ -182,16 +309,12 @@ async fn read(request: &Request, computation: &mut dyn Computation, deadline: In
     } else {
         Outcome::Hit
     };
-    let (codec, payload) = (found.codec, found.place);
-    Read::Answered(outcome, Shareable { codec, stored, payload })
-}
-
-async fn remove_damaged(request: &Request, judged: Judged, deadline: Instant) -> Read {
-    telemetry::step(request.site, &request.key, "damaged entry");
-    match request.cache.store.remove(&request.key, &judged, deadline).await {
-        Ok(()) => Read::Miss(Judged::ABSENT),
-        Err(_) => Read::Miss(judged),
-    }
+    let codec = found.codec;
+    let hit = match payload {
+        Cow::Owned(bytes) => Shareable { codec, payload: 0..bytes.len(), bytes },
+        Cow::Borrowed(_) => Shareable { codec, payload: found.place, bytes: stored },
+    };
+    Classified::Answered(outcome, hit)
 }
 
 /// Leads a flight: looks, asks for the lease, waits for another process, until there is a value or
@@ -202,35 +325,49 @@ async fn lead(
     mut leader: Lead,
     mut seen: Option<(Judged, Instant)>,
 ) -> Outcome {
-    let mut patience = Patience::new(request.site.policy.wait);
+    let mut patience = Patience::new(request.policy.wait);
+    let mut place = None;
+    let mut deadline = request.cache.deadline();
     for _ in 0..MOST_ROUNDS {
-        let (judged, deadline) = if let Some(seen) = seen.take() {
-            seen
+        let judged = if let Some(seen) = seen.take() {
+            deadline = seen.1;
+            seen.0
         } else {
-            let deadline = request.cache.deadline();
+            deadline = request.cache.deadline();
             match look_for_all(request, computation, &mut leader, deadline).await {
                 Read::Answered(outcome, hit) => return share(leader, outcome, &hit),
-                Read::Miss(judged) => (judged, deadline),
+                Read::Miss(judged) => judged,
                 Read::Unknown => break,
             }
         };
-        let lock_ttl = request.site.policy.lock_ttl;
+        // Before the lease: a lease that waits for a place keeps the whole fleet from computing.
+        if place.is_none() {
+            let found = places::wait(request).await;
+            let was_waited_for = found.was_waited_for;
+            place = Some(found);
+            if was_waited_for {
+                continue;
+            }
+        }
+        let lock_ttl = request.policy.lock_ttl;
         match lease::take(&request.cache, &request.key, &judged, lock_ttl, deadline).await {
-            Asked::Granted(lease) => {
+            Taken::Granted(lease) => {
                 leader.baton = Some(lease);
                 break;
             }
-            Asked::Pass => {
+            Taken::Pass => {
                 telemetry::step(request.site, &request.key, "a computation failed just now");
                 break;
             }
-            Asked::Unknown(error) => {
+            Taken::Unknown(error) => {
                 telemetry::store_trouble(request.site, &request.key, &error);
                 break;
             }
-            Asked::Changed => {}
-            Asked::Held(content) => {
+            Taken::Changed => {}
+            Taken::Held(content) => {
                 telemetry::step(request.site, &request.key, "another process computes");
+                // No body of this function runs meanwhile.
+                place = None;
                 let until = patience.until();
                 let waited = request.cache.store.wait_for_lease(&request.key, &content, until);
                 match waited.await {
@@ -244,7 +381,30 @@ async fn lead(
             }
         }
     }
-    compute(request, computation, leader).await
+    let place = match place {
+        Some(place) => place,
+        None => places::wait(request).await,
+    };
+    compute(request, computation, leader, place, deadline).await
+}
+
+/// Goes on for a leader that is gone, with the lease it may have left, or without one where the store
+/// can't be asked.
+async fn take_over(
+    request: &Request,
+    computation: &mut dyn Computation,
+    mut leader: Lead,
+    reachable: bool,
+) -> Outcome {
+    let place = match places::now(request) {
+        Ok(place) => place,
+        // Nobody works under the lease meanwhile: it is given back, to ask again in time.
+        Err(_) if leader.baton.take().is_some() && reachable => {
+            return lead(request, computation, leader, None).await;
+        }
+        Err(_) => places::wait(request).await,
+    };
+    compute(request, computation, leader, place, request.cache.deadline()).await
 }
 
 /// Looks into the store for all who have joined until now: the look is sent after all their calls.
@@ -271,13 +431,15 @@ async fn wait(
     waiter: Wait,
     reachable: bool,
 ) -> Outcome {
-    let landing = waiter.land(Patience::new(request.site.policy.wait).for_leader()).await;
+    let landing = waiter.land(Patience::new(request.policy.wait).for_leader()).await;
     drop(waiter);
     match landing {
         Landing::Shared(landed) => {
             let adopted = match &landed {
-                Landed::Value { codec, payload } => computation.accept(*codec, payload).is_ok(),
-                Landed::Failed(failure) => computation.adopt_failure(failure),
+                Landed::Value { codec, payload } => {
+                    computation.answer().adopt(*codec, payload).is_ok()
+                }
+                Landed::Failed(failure) => computation.answer().adopt_failure(failure),
                 Landed::Unshared => false,
             };
             if adopted { Outcome::Shared } else { alone(request, computation).await }
@@ -285,13 +447,16 @@ async fn wait(
         Landing::TookOver(leader) if leader.baton.is_none() && reachable => {
             lead(request, computation, leader, None).await
         }
-        Landing::TookOver(leader) => compute(request, computation, leader).await,
+        Landing::TookOver(leader) => take_over(request, computation, leader, reachable).await,
         Landing::Deposed(mut leader) => {
             // The other one was slow, or is at it still; what it computes may be stored by now.
             let deadline = request.cache.deadline();
             match look_for_all(request, computation, &mut leader, deadline).await {
                 Read::Answered(outcome, hit) => share(leader, outcome, &hit),
-                Read::Miss(_) | Read::Unknown => compute(request, computation, leader).await,
+                Read::Miss(_) | Read::Unknown => {
+                    let place = places::wait(request).await;
+                    compute(request, computation, leader, place, deadline).await
+                }
             }
         }
         Landing::OutOfPatience => {
@@ -304,19 +469,31 @@ async fn wait(
     }
 }
 
-/// Runs the body as the leader of a flight, under the lease in its baton if there is one.
+/// Runs the body as the leader of a flight, under the lease in its baton if there is one. `deadline` is
+/// for what the store is asked before.
 async fn compute(
     request: &Request,
     computation: &mut dyn Computation,
     mut leader: Lead,
+    place: Place,
+    deadline: Instant,
 ) -> Outcome {
+    // Also under a lease that another left: between its capture and this body may be an invalidation.
+    if let Some(lease) = &mut leader.baton
+        && !body::capture(request, lease, deadline).await
+    {
+        leader.baton = None;
+    }
+    // Behind the capture: who joins while it is under way is answered by a body that begins after its
+    // call, whatever became of the tags meanwhile. Stamps are for those who read the entry later.
     leader.seal();
     let finished = body::run(request, computation, leader.baton.as_ref()).await;
+    drop(place);
     let shared = leader.answers_somebody();
     let outcome = if leader.baton.is_some() { Outcome::Computed } else { Outcome::Unleased };
     match finished {
         Finished::Failed => {
-            let failure = if shared { computation.share_failure() } else { None };
+            let failure = if shared { computation.answer().share_failure() } else { None };
             fail(request, leader, failure.map_or(Landed::Unshared, Landed::Failed));
         }
         Finished::Value if leader.baton.is_some() || shared => {
@@ -359,7 +536,8 @@ fn fail(request: &Request, mut leader: Lead, landed: Landed) {
         return;
     };
     request.cache.work.spawn_errand(async move {
-        lease.fail().await;
+        // What went wrong has been told, and the lease ends by itself.
+        let _ = lease.fail(Old::Stays).await;
         leader.end(Some(landed));
     });
 }
@@ -367,23 +545,25 @@ fn fail(request: &Request, mut leader: Lead, landed: Landed) {
 /// Computes now, whatever is stored and whoever computes.
 ///
 /// Not a flight: nobody may be given, or give, a result that began before its call.
-pub(crate) async fn recompute(request: &Request, computation: &mut dyn Computation) {
+async fn recompute(request: &Request, computation: &mut dyn Computation) -> Outcome {
+    let request = &request.resolved(computation);
     if Handle::try_current().is_err() {
         telemetry::warn_once(request.site, Warning::Runtime, "");
-        alone(request, computation).await;
-        return;
+        return alone(request, computation).await;
     }
-    let lock_ttl = request.site.policy.lock_ttl;
+    let place = places::wait(request).await;
+    let lock_ttl = request.policy.lock_ttl;
     let deadline = request.cache.deadline();
     let lease = match lease::seize(&request.cache, &request.key, lock_ttl, deadline).await {
-        Ok(lease) => Some(lease),
+        Ok(mut lease) => body::capture(request, &mut lease, deadline).await.then_some(lease),
         Err(error) => {
             telemetry::store_trouble(request.site, &request.key, &error);
             None
         }
     };
     let finished = body::run(request, computation, lease.as_ref()).await;
-    let Some(lease) = lease else { return };
+    drop(place);
+    let Some(lease) = lease else { return Outcome::Unleased };
     let product = match finished {
         Finished::Value => body::encode(request, computation),
         Finished::Failed => None,
@@ -394,11 +574,12 @@ pub(crate) async fn recompute(request: &Request, computation: &mut dyn Computati
         // What went wrong has been told; the value is returned all the same.
         match product {
             Some(product) => drop(body::commit(&request, lease, &product).await),
-            None => lease.fail().await,
+            None => drop(lease.fail(Old::Stays).await),
         }
         drop(done);
     });
     let _ = wait.await;
+    Outcome::Computed
 }
 
 /// Runs the body for this caller only, without lease and without writing.
@@ -406,9 +587,10 @@ pub(crate) async fn recompute(request: &Request, computation: &mut dyn Computati
 /// A bounded number at a time. Not so inside another body, which holds a place already and would
 /// wait for itself; nor after the function's `wait`, since waiting must end.
 async fn alone(request: &Request, computation: &mut dyn Computation) -> Outcome {
+    let _place = places::wait(request).await;
     let limited = !body::inside_any() && Handle::try_current().is_ok();
-    let _place = if limited {
-        tokio::time::timeout(request.site.policy.wait, request.cache.alone.acquire()).await.ok()
+    let _alone = if limited {
+        tokio::time::timeout(request.policy.wait, request.cache.alone.acquire()).await.ok()
     } else {
         None
     };

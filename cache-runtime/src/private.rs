@@ -1,21 +1,30 @@
 //! All that generated code may name. Not for use by hand: it changes without notice.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
+use serde::Serialize;
+
+use crate::by_hand::Boxed;
 use crate::cache::{self, Cache};
-use crate::computation::{Call, Computation, Detach, Form, detached};
-pub use crate::computation::{Returns, Shape, Stored};
+use crate::codec::Format;
+use crate::computation::Form;
+pub use crate::computation::{Asking, Call, Calling, Optional, Returns, Shape, Stored};
+pub use crate::entries::Entries;
 use crate::error::SharedError;
 pub use crate::handle::Entry;
 pub use crate::key::Segment;
 use crate::key::{Key, Piece};
-use crate::lookup::{self, Request};
+use crate::key_hash::key_hash;
+use crate::lookup::{self, Asked, Request};
 use crate::site::Warning;
 pub use crate::site::{Policy, Site};
-use crate::telemetry::{self, Outcome};
+use crate::telemetry;
 
 /// The cache that a call uses, or none.
 #[derive(Debug)]
@@ -30,6 +39,12 @@ pub fn ambient() -> Chosen {
 /// The cache that the function's `cache` expression names.
 pub fn chosen<C: ChooseCache + ?Sized>(cache: &C) -> Chosen {
     Chosen(cache.choose())
+}
+
+/// No cache: the body runs and nothing is touched.
+#[must_use]
+pub fn bypassed() -> Chosen {
+    Chosen(None)
 }
 
 /// What a `cache` expression may be.
@@ -72,20 +87,77 @@ pub fn literal(text: &'static str) -> Segment<'static> {
     Segment(Piece::Literal(text))
 }
 
-/// An argument.
+/// `{id}`.
 pub fn value<T: KeyValue>(value: &T) -> Segment<'_> {
     Segment(Piece::Value(value))
 }
 
+/// `{region?}`.
+pub fn optional<T: KeyOption>(value: &T) -> Segment<'_> {
+    value.segment()
+}
+
+/// What stands in a key for an argument without a text of its own.
+#[derive(Debug)]
+pub struct Hashed(Option<[u8; 32]>);
+
+impl Display for Hashed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An argument that can't be serialized has no key, as one that can't be written.
+        let hash = self.0.ok_or(fmt::Error)?;
+        hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// `{filter:hash}`.
+pub fn hashed<T: KeyHash + ?Sized>(value: &T) -> Hashed {
+    Hashed(key_hash(value).ok())
+}
+
+/// What may stand in a key as `{filter:hash}`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't stand in a cache key as `{{..:hash}}`",
+    label = "what is written with `:hash` in the key must be `Serialize`",
+    note = "add `#[derive(serde::Serialize)]` to `{Self}`, or name a part of it that is `Display` (`{{argument.id}}`)"
+)]
+pub trait KeyHash: Serialize {}
+
+impl<T: Serialize + ?Sized> KeyHash for T {}
+
 /// What may stand in a key.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't stand in a cache key",
+    message = "`{Self}` can't stand in a cache key as `{{..}}`",
     label = "an argument in the key must be `Display`, and different values must print differently",
-    note = "use a field of it (`{{argument.id}}`), or implement `Display`; `Debug` is refused since it is not stable"
+    note = "name a field or a method of it (`{{argument.id}}`, `{{argument.as_str()}}`), write `{{argument?}}` for an \
+            `Option`, `{{argument:hash}}` for what is `Serialize` only, or implement `Display`; `Debug` is refused \
+            since it is not stable"
 )]
 pub trait KeyValue: Display {}
 
 impl<T: Display> KeyValue for T {}
+
+/// What may stand in a key as `{region?}`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't stand in a cache key as `{{..?}}`",
+    label = "what is written with a `?` in the key must be an `Option` of something that is `Display`",
+    note = "write `{{argument}}` for what is not an `Option`, and `{{argument:hash}}` for what is not `Display`"
+)]
+pub trait KeyOption {
+    #[doc(hidden)]
+    fn segment(&self) -> Segment<'_>;
+}
+
+impl<T: Display> KeyOption for Option<T> {
+    fn segment(&self) -> Segment<'_> {
+        Segment(self.as_ref().map_or(Piece::Absent, |value| Piece::Value(value)))
+    }
+}
+
+impl<T: KeyOption + ?Sized> KeyOption for &T {
+    fn segment(&self) -> Segment<'_> {
+        (**self).segment()
+    }
+}
 
 /// A borrowed argument as an owned value, for a refresh behind the caller.
 pub fn own_ref<T: Detachable<O> + ?Sized, O>(borrowed: &T) -> O {
@@ -93,19 +165,20 @@ pub fn own_ref<T: Detachable<O> + ?Sized, O>(borrowed: &T) -> O {
 }
 
 /// An argument as a second value, for a refresh behind the caller.
-pub fn own<T: Clonable>(argument: &T) -> T {
+pub fn own<T: Clonable<T>>(argument: &T) -> T {
     argument.clone()
 }
 
-/// What may be cloned for a refresh behind the caller, as it is.
+/// What may be cloned for a refresh behind the caller, as it is. `O` is the type itself: of a borrow of it
+/// that does not hold, and so the compiler does not propose to borrow.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be cloned for a background refresh",
     label = "with `refresh_before` the body also runs behind the caller, so every argument must be `Clone`",
     note = "derive `Clone`, pass an `Arc`, or leave `refresh_before` out: then the body gets the argument itself"
 )]
-pub trait Clonable: Clone {}
+pub trait Clonable<O>: Clone {}
 
-impl<T: Clone> Clonable for T {}
+impl<T: Clone> Clonable<T> for T {}
 
 /// What may be cloned for a refresh behind the caller.
 #[diagnostic::on_unimplemented(
@@ -122,23 +195,6 @@ impl<T: ToOwned<Owned = O> + ?Sized, O> Detachable<O> for T {
     fn detached(&self) -> O {
         self.to_owned()
     }
-}
-
-/// The value of a fallible function, in the type of its entry handle.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is called a result, but it is not one",
-    label = "a return type whose name ends in `Result` must be an alias of `std::result::Result`"
-)]
-pub trait Fallible {
-    /// What is stored.
-    type Value;
-    /// What is not.
-    type Error;
-}
-
-impl<T, E> Fallible for Result<T, E> {
-    type Value = T;
-    type Error = E;
 }
 
 /// Finds the [`Shape`] of a return type where it is written, by autoref: the first of four traits
@@ -165,86 +221,170 @@ pub mod probe {
     /// `Result` whose error can be cloned.
     pub trait ViaClone<T, E> {
         /// The shape.
-        fn shape(&self) -> Shape<T, E, Result<T, E>>;
+        fn shape(&self) -> fn() -> Shape<T, E, Result<T, E>>;
     }
 
     impl<T, E: Clone + Send + Sync + 'static> ViaClone<T, E> for &&&Probe<Result<T, E>> {
-        fn shape(&self) -> Shape<T, E, Result<T, E>> {
-            Shape::by_clone()
+        fn shape(&self) -> fn() -> Shape<T, E, Result<T, E>> {
+            Shape::by_clone
         }
     }
 
     /// `Result` whose error is erased.
     pub trait ViaErasure<T, E> {
         /// The shape.
-        fn shape(&self) -> Shape<T, E, Result<T, E>>;
+        fn shape(&self) -> fn() -> Shape<T, E, Result<T, E>>;
     }
 
     impl<T, E> ViaErasure<T, E> for &&Probe<Result<T, E>>
     where
         E: From<SharedError> + AsRef<dyn StdError + Send + Sync> + Send + Sync + 'static,
     {
-        fn shape(&self) -> Shape<T, E, Result<T, E>> {
-            Shape::by_erasure()
+        fn shape(&self) -> fn() -> Shape<T, E, Result<T, E>> {
+            Shape::by_erasure
         }
     }
 
     /// Any other `Result`.
     pub trait ViaNothing<T, E> {
         /// The shape.
-        fn shape(&self) -> Shape<T, E, Result<T, E>>;
+        fn shape(&self) -> fn() -> Shape<T, E, Result<T, E>>;
     }
 
     impl<T, E> ViaNothing<T, E> for &Probe<Result<T, E>> {
-        fn shape(&self) -> Shape<T, E, Result<T, E>> {
-            Shape::apart()
+        fn shape(&self) -> fn() -> Shape<T, E, Result<T, E>> {
+            Shape::apart
         }
     }
 
     /// No `Result`.
     pub trait ViaValue<T> {
         /// The shape.
-        fn shape(&self) -> Shape<T, Infallible, T>;
+        fn shape(&self) -> fn() -> Shape<T, Infallible, T>;
     }
 
     impl<T> ViaValue<T> for Probe<T> {
-        fn shape(&self) -> Shape<T, Infallible, T> {
-            Shape::plain()
+        fn shape(&self) -> fn() -> Shape<T, Infallible, T> {
+            Shape::plain
         }
     }
 }
 
-/// Holds the shape of a return type to the value type of its entry handle.
+/// All that the runtime has to know of a return type whose value can be stored.
 #[must_use]
-pub fn agreed<V: Stored, R, E>(shape: Shape<V, E, R>) -> Returns<V, E, R> {
-    Returns { shape, form: Form::new() }
+pub fn returns<F: Format, T: Stored, E, R>(shape: fn() -> Shape<T, E, R>) -> Returns<T, E, R> {
+    Returns { shape, form: Form::new::<F>() }
 }
 
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __shape {
-    ($returned:ty, $value:ty) => {{
+macro_rules! __returns {
+    ($returned:ty) => {
+        $crate::private::returns!($returned, $crate::private::codec::Bincode)
+    };
+    ($returned:ty, $codec:ty) => {{
+        // Without their names, which a type of the user's may have.
         #[allow(unused_imports)]
-        use $crate::private::probe::{ViaClone, ViaErasure, ViaNothing, ViaValue};
-        $crate::private::agreed::<$value, $returned, _>(
+        use $crate::private::probe::{
+            ViaClone as _, ViaErasure as _, ViaNothing as _, ViaValue as _,
+        };
+        $crate::private::returns::<$codec, _, _, _>(
             (&&&&$crate::private::Probe::<$returned>::new()).shape(),
         )
     }};
 }
-pub use crate::__shape as shape;
+pub use crate::__returns as returns;
+
+/// A duration that is known only at run time.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a duration",
+    label = "a duration is a literal (`\"5m\"`, whole seconds) or an expression that gives a `std::time::Duration`"
+)]
+pub trait Span {
+    #[doc(hidden)]
+    fn span(self) -> Duration;
+}
+
+impl Span for Duration {
+    fn span(self) -> Duration {
+        self
+    }
+}
+
+impl Span for &Duration {
+    fn span(self) -> Duration {
+        *self
+    }
+}
+
+/// See [`Span`].
+pub fn span(span: impl Span) -> Duration {
+    span.span()
+}
+
+/// An argument as an expression sees it that is evaluated later: by value where it is `Copy`, and
+/// borrowed where it is not. By autoref.
+#[derive(Clone, Copy, Debug)]
+pub struct Lent<'a, T>(pub &'a T);
+
+impl<T: Copy> Lent<'_, T> {
+    /// The value.
+    #[must_use]
+    pub fn lent(self) -> T {
+        *self.0
+    }
+}
+
+/// The other half of [`Lent`].
+pub trait LentByReference<'a> {
+    /// What is lent.
+    type Target;
+    /// The reference.
+    fn lent(&self) -> &'a Self::Target;
+}
+
+impl<'a, T> LentByReference<'a> for Lent<'a, T> {
+    type Target = T;
+
+    fn lent(&self) -> &'a T {
+        self.0
+    }
+}
+
+/// A normalized argument in the type that the function takes.
+pub fn normalized<T: ?Sized, N: std::borrow::Borrow<T> + ?Sized>(value: &N) -> &T {
+    value.borrow()
+}
+
+/// The place of a function whose type says where it is.
+#[must_use]
+pub fn nowhere() -> &'static str {
+    ""
+}
+
+/// A future on the heap, for a function that returns a `BoxFuture`.
+pub fn boxed<F: Future>(future: F) -> Pin<Box<F>> {
+    Box::pin(future)
+}
+
+/// What `codec = …` and `compress = …` may name.
+pub mod codec {
+    pub use crate::codec::compression::{Compression, lz4, zstd};
+    pub use crate::codec::{Bincode, Custom, Format, Json, MsgPack, Postcard};
+}
 
 /// One function, one cache, one key.
-#[derive(Debug)]
 pub struct Target {
     pub(crate) site: &'static Site,
     pub(crate) owner: &'static str,
     pub(crate) cache: Option<Cache>,
     pub(crate) key: Option<Key>,
+    /// Where it is not the site's: boxed, as each call moves a target about.
+    resolved: Option<Box<Policy>>,
 }
 
 impl Target {
-    /// Renders the key of a call. `owner` names the type whose method the function is, or one that is
-    /// declared beside it.
+    /// Renders the key of a call. `owner` names the type whose method the function is.
     #[must_use]
     pub fn new(
         site: &'static Site,
@@ -254,125 +394,106 @@ impl Target {
     ) -> Self {
         let cache = chosen.0;
         let key = cache.as_ref().and_then(|cache| {
+            cache.0.functions.note(site, segments);
             let rendered = Key::render(&cache.0.namespace, segments);
             if rendered.is_err() {
                 telemetry::warn_once(site, Warning::Key, site.template());
             }
             rendered.ok()
         });
-        Self { site, owner, cache, key }
+        Self { site, owner, cache, key, resolved: None }
+    }
+
+    /// For a handle, whose policy does not wait for a body.
+    #[must_use]
+    pub fn resolved(mut self, resolve: impl FnOnce(&mut Policy)) -> Self {
+        let mut policy = *self.site.policy;
+        resolve(&mut policy);
+        self.resolved = Some(Box::new(policy.checked(self.site)));
+        self
+    }
+
+    /// Taken out of the target, which generated code would have to copy to hand it over.
+    fn asked(&mut self, fingerprint: u64, forced: bool) -> Option<Asked> {
+        let (policy, site) = (self.policy(), self.site);
+        let (cache, key) = (self.cache.take()?.0, self.key.take()?);
+        let tags = site.tags_before(&cache.namespace);
+        let request = Request { cache, site, key, fingerprint, tags, policy };
+        Some(Asked { request, forced })
+    }
+
+    fn policy(&self) -> Policy {
+        self.resolved.as_deref().copied().unwrap_or(*self.site.policy)
     }
 
     pub(crate) fn request(&self, fingerprint: u64) -> Option<Request> {
+        let cache = Arc::clone(&self.cache.as_ref()?.0);
         Some(Request {
-            cache: Arc::clone(&self.cache.as_ref()?.0),
+            tags: self.site.tags_before(&cache.namespace),
+            cache,
             site: self.site,
             key: self.key.clone()?,
             fingerprint,
+            policy: self.policy(),
         })
     }
+}
 
-    fn into_request<T, E, R>(self, returns: &Returns<T, E, R>) -> Option<Request> {
-        Some(Request {
-            cache: self.cache?.0,
-            site: self.site,
-            key: self.key?,
-            fingerprint: returns.fingerprint(self.site, self.owner),
-        })
-    }
+/// A handle to all entries of a clearable function.
+#[must_use]
+pub fn all(site: &'static Site, chosen: Chosen) -> Entries {
+    Entries::new(site, chosen.0)
 }
 
 /// A handle to the entry of a call.
 #[must_use]
-pub fn entry<V>(target: Target) -> Entry<V> {
-    Entry::new(target)
+pub fn entry<R>(target: Target) -> Entry<R> {
+    Entry::new(target, None)
 }
 
-/// What the caller gets; without a cache or a key, from the body alone.
+/// A handle to the entry of a call of a function that says something of its values.
+#[must_use]
+pub fn entry_as<T: 'static, E, R>(target: Target, returns: Returns<T, E, R>) -> Entry<R> {
+    Entry::new(target, Some(Box::new(returns.form)))
+}
+
+/// One call: `body` runs with `args` if it has to, or if `forced`.
+pub fn call<T, E, R, A, Fut>(
+    forced: bool,
+    returns: Returns<T, E, R>,
+    args: A,
+    body: fn(A) -> Fut,
+) -> Call<T, E, R, A, Fut, ()> {
+    Call::new(forced, returns, args, body)
+}
+
+/// A call without its types.
+pub fn asked<C: Calling>(call: &mut C) -> Asking<'_> {
+    call.asked()
+}
+
+/// What an answered call returns.
+pub fn returned<C: Calling>(call: &mut C) -> C::Output {
+    call.returned()
+}
+
+/// Answers a call from the store or by its body.
 ///
-/// A macro, so that no future with more bounds than the caller's own stands between.
-macro_rules! returned {
-    ($call:ident) => {
-        match $call.take_answer() {
-            Some(returned) => returned,
-            None => match $call.take_body() {
-                Some(body) => body.await,
-                None => unreachable!("a body that has ended has left an answer"),
-            },
-        }
-    };
+/// Neither generic nor `async`, so that no function and no crate has a copy of the lookup.
+#[must_use]
+pub fn answer<'c>(target: &mut Target, asking: Asking<'c>) -> Answering<'c> {
+    let Asking { computation, forced } = asking;
+    let fingerprint = computation.answer().fingerprint(target.site, target.owner);
+    Answering(lookup::answer(target.asked(fingerprint, forced), computation))
 }
 
-/// Answers a call from the store, or by its body.
-pub async fn read<T, E, R, A, B, Fut>(
-    target: Target,
-    returns: Returns<T, E, R>,
-    args: A,
-    body: B,
-) -> R
-where
-    T: Send + 'static,
-    E: Send,
-    A: Send,
-    B: FnOnce(A) -> Fut + Send,
-    Fut: Future<Output = R> + Send,
-{
-    let mut call = Call::new(returns, args, body, None::<Detach<A>>);
-    if let Some(request) = target.into_request(&returns) {
-        answer(&request, &mut call).await;
+/// Ends when the call has its answer.
+pub struct Answering<'c>(Boxed<'c, ()>);
+
+impl Future for Answering<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
     }
-    returned!(call)
-}
-
-/// Answers a call from the store, or by its body; a stale hit is refreshed behind the caller.
-pub async fn read_refreshing<T, E, R, A, B, Fut, F, Fut2>(
-    target: Target,
-    returns: Returns<T, E, R>,
-    args: A,
-    body: B,
-    clone_into_body: F,
-) -> R
-where
-    T: Send + 'static,
-    E: Send + 'static,
-    R: 'static,
-    A: Send,
-    B: FnOnce(A) -> Fut + Send,
-    Fut: Future<Output = R> + Send,
-    F: FnOnce(&A) -> Fut2 + Send,
-    Fut2: Future<Output = R> + Send + 'static,
-{
-    let detach = move |args: &A| detached(returns, clone_into_body(args));
-    let mut call = Call::new(returns, args, body, Some(detach));
-    if let Some(request) = target.into_request(&returns) {
-        answer(&request, &mut call).await;
-    }
-    returned!(call)
-}
-
-/// Computes now, stores and returns: the lease is taken from whoever holds it.
-pub async fn recompute<T, E, R, A, B, Fut>(
-    target: Target,
-    returns: Returns<T, E, R>,
-    args: A,
-    body: B,
-) -> R
-where
-    T: Send + 'static,
-    E: Send,
-    A: Send,
-    B: FnOnce(A) -> Fut + Send,
-    Fut: Future<Output = R> + Send,
-{
-    let mut call = Call::new(returns, args, body, None::<Detach<A>>);
-    if let Some(request) = target.into_request(&returns) {
-        lookup::recompute(&request, &mut call).await;
-        telemetry::answered(request.site, &request.key, Outcome::Computed);
-    }
-    returned!(call)
-}
-
-async fn answer(request: &Request, computation: &mut (dyn Computation + '_)) {
-    let outcome = lookup::answer(request, computation).await;
-    telemetry::answered(request.site, &request.key, outcome);
 }

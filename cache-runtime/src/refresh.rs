@@ -1,6 +1,7 @@
 //! Background refreshes: a stale hit is served, and one process of the fleet computes anew.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,8 +14,11 @@ use crate::body;
 use crate::computation::{Computation, Finished};
 use crate::entry::{Judged, Life};
 use crate::freshness::{self, Freshness};
-use crate::lease::{self, Asked};
+use crate::key::Key;
+use crate::lease::{self, Taken};
 use crate::lookup::{FlightKey, Request};
+use crate::places;
+use crate::store::Old;
 use crate::sync::lock;
 use crate::telemetry;
 
@@ -45,8 +49,8 @@ impl Refreshes {
     }
 
     /// Lets the next stale hit of this key ask at once.
-    pub(crate) fn forget(&self, key: &FlightKey) {
-        lock(&self.asked).remove(key);
+    pub(crate) fn forget(&self, key: &Key) {
+        lock(&self.asked).retain(|asked, _| !asked.is_of(key));
     }
 
     /// A place, if this key is to be asked for now and one is free.
@@ -83,8 +87,11 @@ pub(crate) fn consider(
         return;
     }
     let Some(place) = request.cache.refreshes.place(request.flight_key()) else { return };
-    let Some(computation) = computation.detach() else { return };
-    let request = request.clone();
+    // The hit is decided: a panic of the user's run-time ttl or `Clone` is not to fail it.
+    let prepared = catch_unwind(AssertUnwindSafe(|| {
+        Some((request.resolved(computation), computation.detach()?))
+    }));
+    let Ok(Some((request, computation))) = prepared else { return };
     let work = request.cache.work.clone();
     let scope = crate::cache::scope_of_task();
     let refresh = async move {
@@ -103,23 +110,30 @@ async fn run(
     judged: &Judged,
     life: Life,
 ) {
+    // Here and not before: a hit does not wait, and this task is inside no body that has a place.
+    let _place = places::wait(request).await;
     let deadline = request.cache.deadline();
-    let lock_ttl = request.site.policy.lock_ttl;
-    let lease = match lease::take(&request.cache, &request.key, judged, lock_ttl, deadline).await {
-        Asked::Granted(lease) => lease,
-        Asked::Unknown(error) => {
-            return telemetry::store_trouble(request.site, &request.key, &error);
-        }
-        Asked::Changed | Asked::Held(_) | Asked::Pass => {
-            return telemetry::step(request.site, &request.key, "refresh left to another");
-        }
-    };
+    let lock_ttl = request.policy.lock_ttl;
+    let mut lease =
+        match lease::take(&request.cache, &request.key, judged, lock_ttl, deadline).await {
+            Taken::Granted(lease) => lease,
+            Taken::Unknown(error) => {
+                return telemetry::store_trouble(request.site, &request.key, &error);
+            }
+            Taken::Changed | Taken::Held(_) | Taken::Pass => {
+                return telemetry::step(request.site, &request.key, "refresh left to another");
+            }
+        };
     // The hit may have been called stale only because this process was in doubt about the time.
     if freshness::judge(&life, Some(lease.born_at()), true) == Freshness::Fresh {
         return;
     }
+    // A body whose value could not be stored would be for nobody.
+    if !body::capture(request, &mut lease, deadline).await {
+        return;
+    }
     let product = match body::run(request, &mut *computation, Some(&lease)).await {
-        Finished::Value => body::encode(request, &*computation),
+        Finished::Value => body::encode(request, &mut *computation),
         Finished::Failed => None,
     };
     if let Some(product) = product {
@@ -127,6 +141,7 @@ async fn run(
         let _ = body::commit(request, lease, &product).await;
     } else {
         telemetry::step(request.site, &request.key, "refresh failed");
-        lease.fail().await;
+        // What went wrong has been told, and the lease ends by itself.
+        let _ = lease.fail(Old::Stays).await;
     }
 }

@@ -57,6 +57,39 @@ pub(crate) fn store_trouble(site: &Site, key: &Key, error: &StoreError) {
     }
 }
 
+/// Two functions of one program meet under one key.
+pub(crate) fn clash(site: &Site, other: &Site) {
+    let detail = format!("{} and {}", site.template(), other.template());
+    if site.first_warning(Warning::Clash) {
+        tracing::warn!(
+            target: "redis_cached",
+            function = site.function(),
+            module = site.module(),
+            other = other.function(),
+            other_module = other.module(),
+            detail,
+            "two functions can meet under one key: neither is served the other's value, but each \
+             invalidates the other's, and a third would drive one out; begin their keys with words of \
+             their own, or write `same_entries_as` if they are to share"
+        );
+    }
+}
+
+/// Two functions of one program can't be told apart.
+pub(crate) fn same_identity(site: &Site, [module, function, place]: &[&'static str; 3]) {
+    tracing::error!(
+        target: "redis_cached",
+        function = site.function(),
+        module = site.module(),
+        other = function,
+        other_module = module,
+        other_place = place,
+        "two functions are known by one name and have one type of value: this one keeps its entries to this \
+         process, or it would be served the other's; give each a `name` of its own, or write \
+         `same_entries_as` if they are to share"
+    );
+}
+
 /// Said once for each function: what its author should know and change.
 pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
     if !site.first_warning(warning) {
@@ -82,6 +115,14 @@ pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
         Warning::Server => {
             "the server refuses what the cache asks of it; until that is mended, values are not stored"
         }
+        Warning::Policy => {
+            "a duration that is known only at run time is outside of what is allowed, and was brought into it"
+        }
+        Warning::Overdue => {
+            "waited for a place under `max_concurrency` until no body ended for as long as `wait`, or for six times as long; another was started above it"
+        }
+        Warning::Tags => "its `tags` have no effect yet: nothing can be invalidated by them",
+        Warning::Clash => "two functions can meet under one key",
         Warning::Runtime => "called outside a tokio runtime, so the body runs without the cache",
     };
     tracing::warn!(

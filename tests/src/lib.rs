@@ -7,9 +7,11 @@ mod helper;
 mod monitor;
 mod patience;
 mod server;
+mod told;
 
 pub use gate::Gate;
 pub use helper::{Helper, orders, role, tell};
 pub use monitor::Monitor;
 pub use patience::{PATIENCE, eventually, in_time};
 pub use server::RedisServer;
+pub use told::Told;

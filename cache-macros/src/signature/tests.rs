@@ -4,10 +4,11 @@ use crate::spec::tests::{check, check_fn};
 fn signatures() {
     for (item, part) in [
         ("fn load() {}", "needs an async function: write `async fn load`"),
-        (
-            "fn load() -> Pin<Box<dyn Future<Output = u8> + Send>> {}",
-            "In an `#[async_trait]` block",
-        ),
+        ("fn load() -> Pin<Box<dyn Future<Output = u8>>> {}", "add `+ Send` behind `Future<..>`"),
+        ("fn load() -> impl Future<Output = u8> {}", "add `+ Send` behind `Future<..>`"),
+        ("fn load() -> LocalBoxFuture<'static, u8> {}", "write `BoxFuture`"),
+        ("fn load() -> Handle<u8> {}", "or return a `BoxFuture<'_, T>`"),
+        ("impl Repo { async fn load() {} }", "write `#[redis_cached::methods]`"),
         ("async unsafe fn f() {}", "an `unsafe fn`"),
         ("const async fn f() {}", "a `const fn`"),
         (r#"async extern "C" fn f() {}"#, "an `extern fn`"),
@@ -16,6 +17,25 @@ fn signatures() {
     ] {
         check_fn(item, &[part]);
     }
+}
+
+#[test]
+fn recursion() {
+    let message = &["`load` calls itself, and the future of an `async fn` cannot hold its own"];
+    for (body, expected) in [
+        ("{ Box::pin(load(id - 1)).await }", &message[..]),
+        ("{ if a { Self::load(id - 1) } }", message),
+        ("{ self.load(id) }", &[]),
+        ("{ other::load(id) }", &[]),
+        ("{ let load = 1; load + 1 }", &[]),
+        ("{ fn load(x: u8) {} }", &[]),
+    ] {
+        check_fn(&format!("async fn load(id: u8) -> u8 {body}"), expected);
+    }
+    check_fn(
+        "fn load(id: u8) -> BoxFuture<'static, u8> { Box::pin(async move { load(id).await }) }",
+        &[],
+    );
 }
 
 #[test]
@@ -38,13 +58,12 @@ fn returns() {
 #[test]
 fn parameters() {
     for (item, part) in [
-        ("async fn f((a, b): (u8, u8)) {}", "needs a name, to stand in the key or in `skip`"),
-        ("async fn f(_: u8) {}", "needs a name"),
-        ("async fn f(ref x: u8) {}", "needs a name"),
+        ("async fn f(ref x: u8) {}", "write `x`, and borrow it in the body"),
+        ("async fn f(a @ (b, c): (u8, u8)) {}", "`a @ ..` gives two names to one thing"),
         ("async fn f(#[cfg(test)] x: u8) {}", "a parameter cannot have a `cfg`"),
         (
             "async fn f(x: &mut u8) {}",
-            "`x` is in the key, but the body may change what a `&mut` refers to: take it as `x: &_`, or write `skip(x)`",
+            "`x` is in the key, but the body may change what a `&mut` refers to: take it as `x: &u8`, or write `skip(x)`",
         ),
         ("async fn f(x: impl Display) {}", "`x` is in the key, but its type has no name"),
         ("async fn f(x: Vec<impl Display>) {}", "`x` is in the key, but its type has no name"),

@@ -5,10 +5,11 @@ use super::*;
 pub(crate) fn check(attr: &str, item: &str, expected: &[&str]) {
     let shown = format!("#[redis_cached({attr})] {item}");
     let tokens = |text: &str| text.parse().expect("tokens");
-    let found: Vec<String> = match read(tokens(attr), tokens(item)) {
-        Ok(_) => Vec::new(),
-        Err(errors) => errors.into_iter().map(|error| error.to_string()).collect(),
-    };
+    let found: Vec<String> =
+        match read(tokens(attr), Span::call_site(), syn::parse2(tokens(item)), None) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.into_iter().map(|error| error.to_string()).collect(),
+        };
     assert_eq!(found.len(), expected.len(), "{shown}\n{found:#?}");
     for (message, part) in found.iter().zip(expected) {
         assert!(message.contains(part), "{shown}\n{message}\nlacks\n{part}");
@@ -60,17 +61,19 @@ fn arguments() {
         ("ttl = 5, ttl = 6", &["`ttl` is given twice"]),
         (r#"ttl = 5, key = "x:{id}""#, &["`key` is given twice"]),
         ("ttl = 5, skip(id)", &["`skip` is given twice"]),
-        (r#"tags = ["team:{team}", "x"], ttl = 5"#, &["`tags` is not supported yet"]),
-        ("cache_if = |a, b| a + b, ttl = 5", &["`cache_if` is not supported yet"]),
         ("batch(ids as id), ttl = 5", &["`batch` is not supported yet"]),
-        ("normalize(a = b, c = d), clearable, ttl = 5", &["`normalize` is", "`clearable` is"]),
-        ("vis = pub(crate), ttl = 5", &["`vis` is not supported yet"]),
-        ("near = 0, ttl = 0", &["`near` is not", "`ttl` is zero"]),
+        ("cache_err_if = |a, b| a + b, busy, ttl = 5", &["`cache_err_if` is", "`busy` is"]),
+        ("stale_if_error = 0, ttl = 0", &["`stale_if_error` is not", "`ttl` is zero"]),
+        ("time = 5, ttl = 5", &["unknown argument `time`: here it is `ttl = \"5m\"`"]),
+        (r#"convert = "x", ttl = 5"#, &["unknown argument `convert`: here it is `key = "]),
+        ("sync_writes = true, ttl = 5", &["here it is nothing: a key is computed once"]),
         // Syntax errors stop: what was collected before comes with them.
-        ("ttl", &["`ttl` needs a value: write `ttl = ..`"]),
+        ("ttl", &["`ttl` needs a value: write `ttl = \"5m\"`"]),
+        ("ttl =", &["`ttl` needs a value: write `ttl = \"5m\"`"]),
+        ("codec = , ttl = 5", &["`codec` needs a value: write `codec = json`"]),
         (r#"ttl("5m")"#, &["`ttl` needs a value"]),
         ("ttl = 5 wait = 0", &["expected `,`"]),
-        ("near = 0, wait", &["`near` is not supported yet", "`wait` needs a value"]),
+        ("busy, wait", &["`busy` is not supported yet", "`wait` needs a value"]),
     ] {
         check_args(attr, expected);
     }
@@ -89,8 +92,15 @@ fn placeholders() {
         ),
         (r#""user:{teem.x}:{zzzz}""#, &["`{teem.x}` in the key", "there are `db`, `team`, `id`"]),
         (r#""user:{self.x}""#, &["`{self.x}` in the key: this function has no `self`"]),
-        (r#""user:{id.self}""#, &["`self` cannot be the name of a field"]),
-        (r#""user:{id}:{T}""#, &["`T` is a generic parameter"]),
+        (r#""user:{id.self}""#, &["`self` cannot be the name of a field or method"]),
+        (
+            r#""user:{id}:{T}""#,
+            &["`T` is a type, and the names of types are not stable: give it a constant"],
+        ),
+        (
+            r#""user:{id}:{U::KIND}""#,
+            &["a path in a key begins with a type parameter or with `Self`, as in `{T::KIND}`"],
+        ),
         (
             r#""user:{id}{team}""#,
             &["the key \"user:{id}{team}\": nothing stands between `{id}` and `{team}`"],
@@ -124,10 +134,7 @@ fn every_parameter_is_in_the_key_or_skipped() {
         (r#"key = "user:{id}""#, &["parameter `db` is neither", "parameter `limit` is neither"]),
         (
             r#"key = "user:{id}", skip(db, limt)"#,
-            &[
-                "`skip(limt)`: there is no parameter `limt`, did you mean `limit`?",
-                "`limit` is neither in the key nor in `skip`: two calls that differ only in it would share one value. Put it into the key: `key = \"user:{id}:{limit}\"`, or, if it does not influence the value, write `skip(db, limit)`",
-            ],
+            &["`skip(limt)`: there is no parameter `limt`, did you mean `limit`?"],
         ),
         (r#"key = "user:{id}:{limit}", skip(db, db)"#, &["`db` stands twice in `skip`"]),
         (r#"key = "user:{id}:{limit}", skip(db, limit)"#, &["`limit` is in the key and in `skip`"]),
@@ -197,16 +204,105 @@ fn generics() {
 fn all_errors_come_at_once() {
     check(
         r#"key = "user:{idd}", ttl = "5x", tll = 5, skip(dbb), jitter = 1"#,
-        "fn load(db: &Db, (a, b): (u8, u8)) -> &str {}",
+        "fn load(db: &Db, a @ b: u8) -> &str {}",
         &[
             "did you mean `ttl`?",
             "needs an async function",
             "the return type borrows",
-            "needs a name",
+            "gives two names",
             "unknown unit `x`",
             "`jitter`",
             "`skip(dbb)`",
             "`{idd}` in the key",
         ],
     );
+}
+
+#[test]
+fn identities() {
+    for (attr, expected) in [
+        ("same_entries_as = users::load", &[][..]),
+        ("same_entries_as = Self::load", &["write the name of the type"]),
+        (r#"same_entries_as = load, name = "a""#, &["`name` and `same_entries_as` exclude"]),
+        ("same_entries_as = load, clearable", &["`clearable` belongs to the function"]),
+        (r#"name = "a b""#, &["at most 128 letters"]),
+        ("codec = jsn", &["there is no codec `jsn`: did you mean `codec = json`?"]),
+        ("codec = yaml", &["there is no codec `yaml`: write one of `bincode`"]),
+    ] {
+        check_args(&format!("ttl = 5, {attr}"), expected);
+    }
+}
+
+/// A flag may be left out of the key only where it has nothing to say of the value.
+#[test]
+fn flags_that_the_body_asks_too() {
+    let attr = |condition: &str| format!(r#"ttl = 5, key = "x:{{id}}", {condition}"#);
+    for (condition, item, expected) in [
+        ("refresh_if = deep", "async fn f(id: u64, deep: bool) -> u64 { id }", &[][..]),
+        ("bypass_if = deep", "async fn f(id: u64, deep: bool) -> u64 { g(id, deep) }", &[]),
+        ("bypass_if = a || !b", "async fn f(id: u64, a: bool, b: bool) -> u64 { g(a, b) }", &[]),
+        (
+            "refresh_if = deep",
+            "async fn f(id: u64, deep: bool) -> u64 { g(id, deep) }",
+            &["`deep` is neither in the key nor in `skip`"],
+        ),
+        (
+            "refresh_if = deep",
+            r#"async fn f(id: u64, deep: bool) -> String { format!("{deep}") }"#,
+            &["since the body mentions it too"],
+        ),
+        (
+            "bypass_if = deep && id == 7",
+            "async fn f(id: u64, deep: bool) -> u64 { g(id, deep) }",
+            &["`deep` is neither"],
+        ),
+        (
+            "bypass_if = ctx.deep, skip(ctx)",
+            "async fn f(ctx: &Ctx, id: u64, deep: bool) -> u64 { id }",
+            &["`deep` is neither"],
+        ),
+        (
+            "refresh_if = list.iter().any(|deep| *deep), skip(list)",
+            "async fn f(list: &[bool], id: u64, deep: bool) -> u64 { id }",
+            &["`deep` is neither"],
+        ),
+        (
+            "refresh_if = opts.0",
+            "async fn f(id: u64, opts: (bool, bool)) -> u64 { id }",
+            &["`opts` is neither"],
+        ),
+    ] {
+        check(&attr(condition), item, expected);
+    }
+}
+
+#[test]
+fn types_that_a_skipped_argument_does_not_account_for() {
+    for (item, expected) in [
+        ("async fn f<D: Db>(db: &D, id: u64) -> u64 { db.get(id) }", &[][..]),
+        (
+            "async fn f<'e, E: Executor<'e, Database = D>, D>(db: E, id: u64) -> u64 { db.get(id) }",
+            &[],
+        ),
+        (
+            "async fn f<D: Db, T: Table<D>>(db: &D, id: u64) -> u64 { db.get(id) }",
+            &["`T` can influence the value"],
+        ),
+        (
+            "async fn f<T: Table>(db: PhantomData<T>, id: u64) -> u64 { T::get(id) }",
+            &["`T` can influence the value"],
+        ),
+        (
+            "async fn f<const N: usize>(db: [(); N], id: u64) -> u64 { N as u64 }",
+            &["`N` can influence the value"],
+        ),
+    ] {
+        check(r#"ttl = 5, key = "x:{id}", skip(db)"#, item, expected);
+    }
+}
+
+#[test]
+fn patterns_whose_names_cannot_be_seen() {
+    check_fn("async fn f(wrapped!(id): W) -> u64 { id }", &["what a macro binds cannot be seen"]);
+    check_fn("async fn f([first, rest @ ..]: [u64; 3]) -> u64 { first }", &[]);
 }

@@ -42,7 +42,11 @@ impl Bounds {
     }
 
     pub(super) fn seed<T>(&self) -> BoundedSeed<'_, PhantomData<T>> {
-        BoundedSeed { seed: PhantomData, level: Level { bounds: self, depth: 0 } }
+        BoundedSeed { seed: PhantomData, level: self.level() }
+    }
+
+    pub(super) fn level(&self) -> Level<'_> {
+        Level { bounds: self, depth: 0 }
     }
 
     #[cold]
@@ -54,20 +58,20 @@ impl Bounds {
 
 /// How deep in the value we are.
 #[derive(Clone, Copy)]
-struct Level<'b> {
+pub(super) struct Level<'b> {
     bounds: &'b Bounds,
     depth: usize,
 }
 
 impl Level<'_> {
-    fn deeper<E: Error>(self) -> Result<Self, E> {
+    pub(super) fn deeper<E: Error>(self) -> Result<Self, E> {
         if self.depth == MAX_DEPTH {
             return Err(self.bounds.exceed(Exceeded::Depth));
         }
         Ok(Level { depth: self.depth + 1, ..self })
     }
 
-    fn take<E: Error>(self, bytes: usize) -> Result<(), E> {
+    pub(super) fn take<E: Error>(self, bytes: usize) -> Result<(), E> {
         match self.bounds.memory.get().checked_sub(bytes) {
             Some(left) => {
                 self.bounds.memory.set(left);
@@ -75,6 +79,16 @@ impl Level<'_> {
             }
             None => Err(self.bounds.exceed(Exceeded::Memory)),
         }
+    }
+
+    /// What an element of this size counts.
+    pub(super) fn element(size: usize) -> usize {
+        size.max(MIN_ELEMENT)
+    }
+
+    /// Lengths are claims. No visitor may reserve more elements than there are bytes.
+    pub(super) fn bounded_hint(self, hint: Option<usize>) -> Option<usize> {
+        hint.map(|length| length.min(self.bounds.input))
     }
 }
 
@@ -107,11 +121,6 @@ impl<'b, I> Bounded<'b, I> {
 
     fn seed<S>(&self, seed: S) -> BoundedSeed<'b, S> {
         BoundedSeed { seed, level: self.level }
-    }
-
-    /// Lengths are claims. No visitor may reserve more elements than there are bytes.
-    fn bounded_hint(&self, hint: Option<usize>) -> Option<usize> {
-        hint.map(|length| length.min(self.level.bounds.input))
     }
 }
 
@@ -238,13 +247,13 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Bounded<'_, A> {
         let seed = self.seed(seed);
         let element = self.inner.next_element_seed(seed)?;
         if self.counted && element.is_some() {
-            self.level.take(size_of::<S::Value>().max(MIN_ELEMENT))?;
+            self.level.take(Level::element(size_of::<S::Value>()))?;
         }
         Ok(element)
     }
 
     fn size_hint(&self) -> Option<usize> {
-        self.bounded_hint(self.inner.size_hint())
+        self.level.bounded_hint(self.inner.size_hint())
     }
 }
 
@@ -258,7 +267,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Bounded<'_, A> {
         let seed = self.seed(seed);
         let key = self.inner.next_key_seed(seed)?;
         if self.counted && key.is_some() {
-            self.level.take(size_of::<S::Value>().max(MIN_ELEMENT))?;
+            self.level.take(Level::element(size_of::<S::Value>()))?;
         }
         Ok(key)
     }
@@ -273,7 +282,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Bounded<'_, A> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        self.bounded_hint(self.inner.size_hint())
+        self.level.bounded_hint(self.inner.size_hint())
     }
 }
 

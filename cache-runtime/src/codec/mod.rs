@@ -3,8 +3,9 @@
 //! Bincode writes positions only. A `Serialize` impl that leaves a field out, or a `Deserialize`
 //! impl that asks the bytes what they are, breaks it, often without an error. What a type's impls do
 //! cannot be asked beforehand, so each value is read back once before it may be stored: a digest of
-//! what came out is compared with the digest of what went in. Where bincode fails this, named
-//! `MessagePack` is tried; where that fails too, the value is not stored.
+//! what came out is compared with the digest of what went in. Where bincode, or the codec that the
+//! function names, fails this, named `MessagePack` is tried; where that fails too, the value is not
+//! stored.
 //!
 //! What no codec can see is a difference that `Serialize` does not write: `serde(skip)`, a
 //! `skip_serializing_if` whose skipped values are not all equal to the default, variants of an
@@ -12,15 +13,23 @@
 //! another order.
 
 mod bounds;
+pub(crate) mod compression;
+mod custom;
 mod digest;
+mod format;
+mod source;
 
-use std::io;
-
-use serde::de::{DeserializeOwned, DeserializeSeed};
-use serde::{Deserialize, Serialize};
+use erased_serde::Serialize as AnySerialize;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use bounds::{Bounds, Exceeded};
-use digest::{Digest, Top, Unwritable};
+pub use custom::{Codec, CodecError};
+use digest::Digest;
+pub use format::{Bincode, Custom, Format, Json, MsgPack, Postcard};
+use format::{NotWritten, Sink};
+
+use crate::digest::{Top, Unwritable};
 
 /// The most bytes an encoded value may have.
 pub(crate) const MAX_VALUE: usize = 16 * 1024 * 1024;
@@ -28,37 +37,41 @@ pub(crate) const MAX_VALUE: usize = 16 * 1024 * 1024;
 /// How deep a value may be nested; each struct, sequence, `Some`, newtype and variant counts. Both
 /// directions recurse on the stack of the caller, which has 2 MiB on a worker of tokio: this many
 /// levels of a recursive struct of 350 bytes take less than 0.75 MiB of it in a debug build.
-const MAX_DEPTH: usize = 128;
+pub(crate) const MAX_DEPTH: usize = 128;
 
 /// Types choose their form by this (an `IpAddr` is text or four bytes), so whatever looks at a type
-/// has to give the same answer: both codecs, the digest, the fingerprint.
+/// has to give the same answer: the digest, the fingerprint, and all codecs but JSON, where text is the
+/// point. There the fingerprint describes the compact form, which stands for the type as well.
 pub(crate) const HUMAN_READABLE: bool = false;
 
 /// How an entry's payload is written. The number stands in the header of entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub(crate) enum Codec {
+pub(crate) enum Id {
     Bincode = 1,
     MsgPack = 2,
+    Postcard = 3,
+    Json = 4,
+    /// Some [`Codec`]; which one is in the fingerprint.
+    Custom = 5,
 }
 
-impl Codec {
-    pub(crate) fn id(self) -> u8 {
+impl Id {
+    pub(crate) fn number(self) -> u8 {
         self as u8
     }
 
-    pub(crate) fn from_id(id: u8) -> Option<Self> {
-        match id {
-            1 => Some(Codec::Bincode),
-            2 => Some(Codec::MsgPack),
-            _ => None,
-        }
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        [Id::Bincode, Id::MsgPack, Id::Postcard, Id::Json, Id::Custom]
+            .into_iter()
+            .find(|id| id.number() == number)
     }
 }
 
 pub(crate) struct Encoded {
-    /// Not [`Codec::Bincode`] where the fallback was needed.
-    pub(crate) codec: Codec,
+    pub(crate) codec: Id,
+    /// The function's own codec does not carry this value.
+    pub(crate) fell_back: bool,
     pub(crate) bytes: Vec<u8>,
     /// The value is a `None`.
     pub(crate) none: bool,
@@ -102,8 +115,28 @@ pub(crate) enum DecodeError {
     TooMuchMemory,
 }
 
-/// Encodes `value` with the first codec that reads it back.
-pub(crate) fn encode<T: Serialize + DeserializeOwned>(value: &T) -> Result<Encoded, EncodeError> {
+/// Encodes `value` with the codec of the function or, where that does not read back, with the
+/// fallback.
+pub(crate) fn encode<T: Serialize + DeserializeOwned, F: Format>(
+    value: &T,
+) -> Result<Encoded, EncodeError> {
+    let way = F::way::<T>();
+    let write = |sink: &mut Sink| (way.write)(value, sink);
+    let read_back: ReadBack =
+        |id, bytes| digest::of(&decode::<T, F>(id, bytes)?).map_err(|_| DecodeError::Malformed);
+    encode_verified(value, way.id, &write, read_back)
+}
+
+type Write<'a> = &'a dyn Fn(&mut Sink) -> Result<(), NotWritten>;
+type ReadBack = fn(Id, &[u8]) -> Result<Digest, DecodeError>;
+
+/// Not generic: compiled once. `write` writes with the function's own codec.
+fn encode_verified(
+    value: &dyn AnySerialize,
+    own: Id,
+    write: Write<'_>,
+    read_back: ReadBack,
+) -> Result<Encoded, EncodeError> {
     let digest = digest::of(value).map_err(|unwritable| EncodeError::NotReadable {
         why: match unwritable {
             Unwritable::TooDeep => TOO_DEEP,
@@ -113,128 +146,69 @@ pub(crate) fn encode<T: Serialize + DeserializeOwned>(value: &T) -> Result<Encod
     if digest.top == Top::Err {
         return Err(EncodeError::IsError);
     }
-    let encoded = |codec, bytes| Encoded { codec, bytes, none: digest.top == Top::None };
-    match encode_verified(Codec::Bincode, value, digest) {
-        Ok(bytes) => Ok(encoded(Codec::Bincode, bytes)),
-        Err(EncodeError::NotReadable { .. }) => {
-            let bytes = encode_verified(Codec::MsgPack, value, digest)?;
-            Ok(encoded(Codec::MsgPack, bytes))
+    let verified = |codec, write: Write<'_>| {
+        let bytes = written(write)?;
+        verify(digest, read_back(codec, &bytes))?;
+        let fell_back = codec != own;
+        Ok(Encoded { codec, fell_back, bytes, none: digest.top == Top::None })
+    };
+    match verified(own, write) {
+        Err(EncodeError::NotReadable { .. }) if own != Id::MsgPack => {
+            verified(Id::MsgPack, &|sink| format::write_msgpack(value, sink))
         }
-        Err(error) => Err(error),
+        encoded => encoded,
     }
 }
 
-fn encode_verified<T: Serialize + DeserializeOwned>(
-    codec: Codec,
-    value: &T,
-    digest: Digest,
-) -> Result<Vec<u8>, EncodeError> {
-    let refused = |why| EncodeError::NotReadable { why };
+fn written(write: Write<'_>) -> Result<Vec<u8>, EncodeError> {
     let mut sink = Sink::default();
-    let written = match codec {
-        Codec::Bincode => bincode::serde::encode_into_writer(value, &mut sink, BINCODE).is_ok(),
-        Codec::MsgPack => {
-            let mut serializer = rmp_serde::Serializer::new(&mut sink).with_struct_map();
-            value.serialize(&mut serializer).is_ok()
-        }
-    };
-    if !written {
-        return Err(refused(NOT_WRITABLE));
-    }
+    write(&mut sink).map_err(|NotWritten| EncodeError::NotReadable { why: NOT_WRITABLE })?;
     if sink.size > MAX_VALUE {
         return Err(EncodeError::TooLarge { size: sink.size });
     }
-    let read: T = decode(codec, &sink.bytes).map_err(|error| match error {
-        DecodeError::TooDeep => refused(TOO_DEEP),
-        DecodeError::TooMuchMemory => refused(TOO_MUCH_MEMORY),
-        DecodeError::Malformed | DecodeError::TrailingBytes | DecodeError::TooLarge => {
-            refused(NOT_THE_SAME)
-        }
-    })?;
-    match digest::of(&read) {
-        Ok(digest_read) if digest_read == digest => Ok(sink.bytes),
-        _ => Err(refused(NOT_THE_SAME)),
-    }
+    Ok(sink.bytes)
 }
 
-/// Decodes a value from exactly these bytes.
+fn verify(digest: Digest, read_back: Result<Digest, DecodeError>) -> Result<(), EncodeError> {
+    let why = match read_back {
+        Ok(read_back) if read_back == digest => return Ok(()),
+        Err(DecodeError::TooDeep) => TOO_DEEP,
+        Err(DecodeError::TooMuchMemory) => TOO_MUCH_MEMORY,
+        Ok(_)
+        | Err(DecodeError::Malformed | DecodeError::TrailingBytes | DecodeError::TooLarge) => {
+            NOT_THE_SAME
+        }
+    };
+    Err(EncodeError::NotReadable { why })
+}
+
+/// Decodes a value from exactly these bytes, of the function's own codec or the fallback.
 ///
 /// The bytes may be anything. What is left to the type: a value takes at most its `size_of` for
 /// each byte read, and code of the user runs (a `Deserialize` impl that reserves what a length
-/// claims gets a claim no longer than the input).
-pub(crate) fn decode<T: DeserializeOwned>(codec: Codec, bytes: &[u8]) -> Result<T, DecodeError> {
+/// claims gets a claim no longer than the input). What is left to a [`Codec`] of a user is
+/// everything but the length of the input.
+pub(crate) fn decode<T: Serialize + DeserializeOwned, F: Format>(
+    id: Id,
+    bytes: &[u8],
+) -> Result<T, DecodeError> {
     if bytes.len() > MAX_VALUE {
         return Err(DecodeError::TooLarge);
     }
     let bounds = Bounds::new(bytes.len());
-    let decoded = match codec {
-        Codec::Bincode => decode_bincode(bytes, &bounds),
-        Codec::MsgPack => decode_msgpack(bytes, &bounds),
+    let way = F::way::<T>();
+    let decoded = if id == way.id {
+        (way.read)(bytes, &bounds)
+    } else if id == Id::MsgPack {
+        format::read_msgpack_erased(bytes, &bounds)
+    } else {
+        Err(DecodeError::Malformed)
     };
     // A visitor may have swallowed the error of the part that went too far.
     match bounds.exceeded() {
         Some(Exceeded::Depth) => Err(DecodeError::TooDeep),
         Some(Exceeded::Memory) => Err(DecodeError::TooMuchMemory),
         None => decoded,
-    }
-}
-
-/// Little endian, variable integers. No limit: bincode counts an integer by its width, not by the
-/// bytes it takes, so that a limit of 16 MiB refuses 3 MiB of small numbers. The input is checked
-/// before, and `Bounds` lets no length that the bytes claim reserve memory.
-const BINCODE: bincode::config::Configuration = bincode::config::standard();
-
-fn decode_bincode<T: DeserializeOwned>(bytes: &[u8], bounds: &Bounds) -> Result<T, DecodeError> {
-    let (value, length) =
-        bincode::serde::seed_decode_from_slice(bounds.seed::<T>(), bytes, BINCODE)
-            .map_err(|_| DecodeError::Malformed)?;
-    if length == bytes.len() { Ok(value) } else { Err(DecodeError::TrailingBytes) }
-}
-
-fn decode_msgpack<T: DeserializeOwned>(bytes: &[u8], bounds: &Bounds) -> Result<T, DecodeError> {
-    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
-    let value =
-        bounds.seed::<T>().deserialize(&mut deserializer).map_err(|_| DecodeError::Malformed)?;
-    // This reader does not tell its position, but what the next marker is. A number is asked for,
-    // because anything with parts could end early inside.
-    match u8::deserialize(&mut deserializer) {
-        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
-        _ => Err(DecodeError::TrailingBytes),
-    }
-}
-
-/// Keeps the first `MAX_VALUE` bytes and counts them all, so that the size of a value that is too
-/// large is known without holding it in memory.
-#[derive(Default)]
-struct Sink {
-    bytes: Vec<u8>,
-    size: usize,
-}
-
-impl Sink {
-    fn push(&mut self, bytes: &[u8]) {
-        self.size = self.size.saturating_add(bytes.len());
-        if self.size <= MAX_VALUE {
-            self.bytes.extend_from_slice(bytes);
-        }
-    }
-}
-
-impl bincode::enc::write::Writer for Sink {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
-        self.push(bytes);
-        Ok(())
-    }
-}
-
-impl io::Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.push(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

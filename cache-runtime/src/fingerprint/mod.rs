@@ -21,6 +21,8 @@ use xxhash_rust::xxh3::Xxh3;
 use trace::Trace;
 use tracer::Tracer;
 
+use crate::erased::Erased;
+
 /// Far above what a type written by hand needs (one pass for each field or variant of each
 /// distinct type in it), and still a fraction of a second.
 const MAX_PASSES: usize = 16_384;
@@ -34,6 +36,12 @@ const MAX_PASSES: usize = 16_384;
 ///
 /// Never fails and never panics; a `Deserialize` impl that panics hides what it reads.
 pub(crate) fn schema_of<'de, T: Deserialize<'de>>() -> String {
+    let attempt = |tracer: &mut Tracer<'_>| drop(T::deserialize(Erased::new(tracer)));
+    schema(&attempt, type_name::<T>())
+}
+
+/// Not generic: compiled once.
+fn schema(attempt: &dyn Fn(&mut Tracer<'_>), type_name: &str) -> String {
     let mut trace = Trace::new();
     for _ in 0..MAX_PASSES {
         if trace.is_complete() {
@@ -42,15 +50,13 @@ pub(crate) fn schema_of<'de, T: Deserialize<'de>>() -> String {
         trace.begin_pass();
         // What the impl answers says nothing: a visitor may swallow our error and make a value up.
         // The trace knows whether the pass got anywhere.
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            drop(T::deserialize(Tracer::new(&mut trace)));
-        }));
+        let _ = catch_unwind(AssertUnwindSafe(|| attempt(&mut Tracer::new(&mut trace))));
         trace.end_pass();
     }
     let mut text = trace.text();
     if trace.hides_something() {
         text.push(' ');
-        text.push_str(type_name::<T>());
+        text.push_str(type_name);
     }
     text
 }

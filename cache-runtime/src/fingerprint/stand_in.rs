@@ -2,12 +2,7 @@
 
 use std::cell::Cell;
 
-use serde::de::value::{BorrowedStrDeserializer, U32Deserializer};
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
-
-use super::trace::Stop;
+use crate::erased::{self, AnySeed, AnyVisitor, Entries, Given, Source, Stop, Wanted};
 
 /// What types that parse their text are likely to accept.
 const TEXTS: [&str; 8] = [
@@ -38,12 +33,9 @@ pub(super) struct StandIn<'s> {
 }
 
 impl<'s> StandIn<'s> {
-    pub(super) fn offer<'de, S: DeserializeSeed<'de>>(
-        offer: u8,
-        seed: S,
-    ) -> Result<S::Value, Stop> {
+    pub(super) fn offer(offer: u8, seed: &mut dyn AnySeed<'_>) -> Result<(), Stop> {
         let steps = Cell::new(0);
-        seed.deserialize(StandIn { offer: offer.into(), depth: 0, steps: &steps })
+        seed.take_from(&mut StandIn { offer: offer.into(), depth: 0, steps: &steps })
     }
 
     fn text(self) -> &'static str {
@@ -71,143 +63,58 @@ impl<'s> StandIn<'s> {
         Ok(Elements { inner: self.deeper()?, names: &[], left: len })
     }
 
-    fn visit_fields<'de, V: Visitor<'de>>(
+    fn visit_fields(
         self,
         names: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
+        visitor: &mut dyn AnyVisitor<'_>,
+    ) -> Result<(), Stop> {
         // A custom impl may know only one of the two; half of the offers go each way.
         if self.offer % 4 < 2 {
-            visitor.visit_seq(self.elements(names.len())?)
+            visitor.visit(Given::Seq(&mut self.elements(names.len())?))
         } else {
-            visitor.visit_map(Elements { inner: self.deeper()?, names, left: names.len() })
+            let mut fields = Elements { inner: self.deeper()?, names, left: names.len() };
+            visitor.visit(Given::Map(&mut fields))
         }
     }
 }
 
-macro_rules! values {
-    ($($method:ident => $visit:ident($zero:expr, $one:expr),)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-            visitor.$visit(if self.is_one() { $one } else { $zero })
-        }
-    )*};
-}
-
-impl<'de> Deserializer<'de> for StandIn<'_> {
-    type Error = Stop;
-
-    values! {
-        deserialize_bool => visit_bool(false, true),
-        deserialize_i8 => visit_i8(0, 1),
-        deserialize_i16 => visit_i16(0, 1),
-        deserialize_i32 => visit_i32(0, 1),
-        deserialize_i64 => visit_i64(0, 1),
-        deserialize_i128 => visit_i128(0, 1),
-        deserialize_u8 => visit_u8(0, 1),
-        deserialize_u16 => visit_u16(0, 1),
-        deserialize_u32 => visit_u32(0, 1),
-        deserialize_u64 => visit_u64(0, 1),
-        deserialize_u128 => visit_u128(0, 1),
-        deserialize_f32 => visit_f32(0.0, 1.0),
-        deserialize_f64 => visit_f64(0.0, 1.0),
-        deserialize_char => visit_char('0', 'a'),
-    }
-
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        visitor.visit_borrowed_str(self.text())
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        visitor.visit_borrowed_str(self.text())
-    }
-
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        visitor.visit_borrowed_str(self.text())
-    }
-
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        visitor.visit_borrowed_bytes(self.text().as_bytes())
-    }
-
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        visitor.visit_borrowed_bytes(self.text().as_bytes())
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        if self.is_one() { visitor.visit_borrowed_str(self.text()) } else { visitor.visit_unit() }
-    }
-
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        visitor.visit_unit()
-    }
-
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        visitor.visit_unit()
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        visitor.visit_unit()
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        visitor.visit_none()
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        visitor.visit_newtype_struct(self.deeper()?)
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        visitor.visit_seq(self.elements(self.len())?)
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Stop> {
-        visitor.visit_seq(self.elements(len)?)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        visitor.visit_seq(self.elements(len)?)
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        visitor.visit_map(self.elements(self.len())?)
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        self.visit_fields(fields, visitor)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        let count = variants.len().max(1);
-        let index = self.offer / 2 % count;
-        visitor.visit_enum(Variant { inner: self.deeper()?, index })
-    }
-
-    fn is_human_readable(&self) -> bool {
-        crate::codec::HUMAN_READABLE
+impl<'de> Source<'de> for StandIn<'_> {
+    fn give(&mut self, wanted: Wanted, visitor: &mut dyn AnyVisitor<'de>) -> Result<(), Stop> {
+        let one = self.is_one();
+        visitor.visit(match wanted {
+            Wanted::Bool => Given::Bool(one),
+            Wanted::I8 => Given::I8(one.into()),
+            Wanted::I16 => Given::I16(one.into()),
+            Wanted::I32 => Given::I32(one.into()),
+            Wanted::I64 => Given::I64(one.into()),
+            Wanted::I128 => Given::I128(one.into()),
+            Wanted::U8 => Given::U8(one.into()),
+            Wanted::U16 => Given::U16(one.into()),
+            Wanted::U32 => Given::U32(one.into()),
+            Wanted::U64 => Given::U64(one.into()),
+            Wanted::U128 => Given::U128(one.into()),
+            Wanted::F32 => Given::F32(u8::from(one).into()),
+            Wanted::F64 => Given::F64(u8::from(one).into()),
+            Wanted::Char => Given::Char(if one { 'a' } else { '0' }),
+            Wanted::Any if !one => Given::Unit,
+            Wanted::Any | Wanted::Str | Wanted::String | Wanted::Identifier => {
+                Given::BorrowedStr(self.text())
+            }
+            Wanted::Bytes | Wanted::ByteBuf => Given::BorrowedBytes(self.text().as_bytes()),
+            Wanted::Ignored | Wanted::Unit | Wanted::UnitStruct(_) => Given::Unit,
+            Wanted::Option => Given::None,
+            Wanted::Newtype(_) => return visitor.visit(Given::Newtype(&mut self.deeper()?)),
+            Wanted::Seq => return visitor.visit(Given::Seq(&mut self.elements(self.len())?)),
+            Wanted::Map => return visitor.visit(Given::Map(&mut self.elements(self.len())?)),
+            Wanted::Tuple(len) | Wanted::TupleStruct(_, len) => {
+                return visitor.visit(Given::Seq(&mut self.elements(len)?));
+            }
+            Wanted::Struct(_, fields) => return self.visit_fields(fields, visitor),
+            Wanted::Enum(_, variants) => {
+                let index = self.offer / 2 % variants.len().max(1);
+                return visitor.visit(Given::Enum(&mut Variant { inner: self.deeper()?, index }));
+            }
+        })
     }
 }
 
@@ -226,35 +133,30 @@ impl Elements<'_> {
     }
 }
 
-impl<'de> SeqAccess<'de> for Elements<'_> {
-    type Error = Stop;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Stop> {
-        if self.take() { seed.deserialize(self.inner.deeper()?).map(Some) } else { Ok(None) }
+impl<'de> erased::Elements<'de> for Elements<'_> {
+    fn next(&mut self, seed: &mut dyn AnySeed<'de>) -> Result<bool, Stop> {
+        let more = self.take();
+        if more {
+            seed.take_from(&mut self.inner.deeper()?)?;
+        }
+        Ok(more)
     }
 }
 
-impl<'de> MapAccess<'de> for Elements<'_> {
-    type Error = Stop;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Stop> {
+impl<'de> Entries<'de> for Elements<'_> {
+    fn next_key(&mut self, seed: &mut dyn AnySeed<'de>) -> Result<bool, Stop> {
         if !self.take() {
-            return Ok(None);
+            return Ok(false);
         }
         match self.names.get(self.names.len().wrapping_sub(self.left + 1)) {
-            Some(name) => seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some),
-            None => seed.deserialize(self.inner.deeper()?).map(Some),
+            Some(name) => seed.take_from(&mut Identifier::Name(name))?,
+            None => seed.take_from(&mut self.inner.deeper()?)?,
         }
+        Ok(true)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Stop> {
-        seed.deserialize(self.inner.deeper()?)
+    fn next_value(&mut self, seed: &mut dyn AnySeed<'de>) -> Result<(), Stop> {
+        seed.take_from(&mut self.inner.deeper()?)
     }
 }
 
@@ -263,36 +165,73 @@ struct Variant<'s> {
     index: usize,
 }
 
-impl<'de> EnumAccess<'de> for Variant<'_> {
-    type Error = Stop;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Stop> {
+impl<'de> erased::Variant<'de> for Variant<'_> {
+    fn which(&mut self, seed: &mut dyn AnySeed<'de>) -> Result<(), Stop> {
         let index = u32::try_from(self.index).map_err(|_| Stop)?;
-        Ok((seed.deserialize(U32Deserializer::new(index))?, self))
+        seed.take_from(&mut Identifier::Index(index))
     }
-}
 
-impl<'de> VariantAccess<'de> for Variant<'_> {
-    type Error = Stop;
-
-    fn unit_variant(self) -> Result<(), Stop> {
+    fn unit(&mut self) -> Result<(), Stop> {
         Ok(())
     }
 
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Stop> {
-        seed.deserialize(self.inner)
+    fn newtype(&mut self, seed: &mut dyn AnySeed<'de>) -> Result<(), Stop> {
+        seed.take_from(&mut self.inner)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Stop> {
-        visitor.visit_seq(self.inner.elements(len)?)
+    fn tuple(&mut self, len: usize, visitor: &mut dyn AnyVisitor<'de>) -> Result<(), Stop> {
+        visitor.visit(Given::Seq(&mut self.inner.elements(len)?))
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
+    fn fields(
+        &mut self,
         fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
+        visitor: &mut dyn AnyVisitor<'de>,
+    ) -> Result<(), Stop> {
         self.inner.visit_fields(fields, visitor)
+    }
+}
+
+/// The name or the number of a field or a variant, whatever is asked.
+#[derive(Clone, Copy)]
+pub(super) enum Identifier {
+    Name(&'static str),
+    Index(u32),
+}
+
+impl<'de> Source<'de> for Identifier {
+    fn give(&mut self, wanted: Wanted, visitor: &mut dyn AnyVisitor<'de>) -> Result<(), Stop> {
+        visitor.visit(match (wanted, *self) {
+            // An enum whose variants are the names of fields.
+            (Wanted::Enum(..), _) => return visitor.visit(Given::Enum(self)),
+            (_, Identifier::Name(name)) => Given::BorrowedStr(name),
+            (_, Identifier::Index(index)) => Given::U32(index),
+        })
+    }
+}
+
+impl<'de> erased::Variant<'de> for Identifier {
+    fn which(&mut self, seed: &mut dyn AnySeed<'de>) -> Result<(), Stop> {
+        seed.take_from(&mut { *self })
+    }
+
+    fn unit(&mut self) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn newtype(&mut self, _: &mut dyn AnySeed<'de>) -> Result<(), Stop> {
+        Err(Stop)
+    }
+
+    fn tuple(&mut self, _: usize, _: &mut dyn AnyVisitor<'de>) -> Result<(), Stop> {
+        Err(Stop)
+    }
+
+    fn fields(
+        &mut self,
+        _: &'static [&'static str],
+        _: &mut dyn AnyVisitor<'de>,
+    ) -> Result<(), Stop> {
+        Err(Stop)
     }
 }

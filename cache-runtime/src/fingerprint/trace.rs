@@ -1,31 +1,11 @@
 //! What the passes have found out so far: the type as a tree, and the text of it.
 
-use std::any::type_name;
 use std::collections::HashMap;
-use std::fmt;
 
-use serde::de;
+use crate::erased::{Names, Stop};
 
 /// Deeper types are cut here, to protect the stack. Recursive types never come this far.
 const MAX_DEPTH: usize = 128;
-
-/// The error that ends a pass. It carries nothing: what was found is in the [`Trace`].
-#[derive(Debug)]
-pub(super) struct Stop;
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("end of a tracing pass")
-    }
-}
-
-impl std::error::Error for Stop {}
-
-impl de::Error for Stop {
-    fn custom<M: fmt::Display>(_: M) -> Self {
-        Stop
-    }
-}
 
 /// A part of a type that has parts itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,15 +75,8 @@ struct Node {
 /// into the text, which has to be the same for every compiler.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Origin {
-    kind: Kind,
-    visitor: &'static str,
-    value: &'static str,
-}
-
-impl Origin {
-    pub(super) fn of<'de, V: de::Visitor<'de>>(kind: Kind) -> Self {
-        Origin { kind, visitor: type_name::<V>(), value: type_name::<V::Value>() }
-    }
+    pub(super) kind: Kind,
+    pub(super) names: Names,
 }
 
 pub(super) struct Trace {

@@ -7,11 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Claim, Commit, FIRST_PASS, Granted, Polling, Take, Waited, lease_text};
+use super::{
+    Claim, Commit, FIRST_PASS, Granted, Old, Polling, Take, ValueAndNonces, Waited, lease_text,
+};
 use crate::entry::{self, Judged};
 use crate::freshness::millis;
 use crate::key::Key;
 use crate::sync::lock;
+use crate::tags::{Nonce, Tag};
 
 /// Keeps at most `capacity` bytes of values; what ends soonest goes first.
 pub(crate) struct Memory {
@@ -25,11 +28,12 @@ pub(crate) struct Memory {
 
 #[derive(Default)]
 struct Contents {
+    /// Entries and nonces alike, so that nonces count, and are evicted, as on a server.
     values: HashMap<String, Stored>,
     by_end: BTreeSet<(u64, String)>,
     bytes: usize,
     leases: HashMap<String, Lease>,
-    /// Makes two leases of one microsecond differ.
+    /// Makes two leases, or two nonces, of one microsecond differ.
     last_micros: u64,
 }
 
@@ -79,6 +83,11 @@ impl Contents {
         self.leases.get(name).map(|lease| lease.content.as_str())
     }
 
+    fn unique(&mut self, micros: u64) -> u64 {
+        self.last_micros = micros.max(self.last_micros + 1);
+        self.last_micros
+    }
+
     fn grant(
         &mut self,
         key: &Key,
@@ -92,8 +101,7 @@ impl Contents {
         if self.leases.len() > 1024 && self.leases.len().is_power_of_two() {
             self.leases.retain(|_, lease| lease.ends_at > now);
         }
-        self.last_micros = micros.max(self.last_micros + 1);
-        let content = lease_text::granted(token, self.last_micros, failures);
+        let content = lease_text::granted(token, self.unique(micros), failures);
         let lease = Lease { content: content.clone(), ends_at: now + millis(lock_ttl) };
         self.leases.insert(key.name().to_owned(), lease);
         Granted { content, server_ms: now }
@@ -125,11 +133,33 @@ impl Memory {
         self.micros() / 1000
     }
 
-    pub(crate) fn get(&self, key: &Key) -> Vec<u8> {
+    pub(crate) fn read(&self, key: &Key, tags: &[Tag]) -> ValueAndNonces {
         let now = self.now();
-        lock(&self.contents)
-            .value(key.name(), now)
-            .map_or_else(Vec::new, |stored| stored.bytes.clone())
+        let mut contents = lock(&self.contents);
+        let mut get = |name: &str| contents.value(name, now).map(|stored| stored.bytes.clone());
+        let value = get(key.name()).unwrap_or_default();
+        let nonces = tags.iter().map(|tag| get(tag.key()).and_then(Nonce::new)).collect();
+        (value, nonces)
+    }
+
+    pub(crate) fn capture(&self, tags: &[Tag], random: &str, life: Duration) -> Vec<Nonce> {
+        let micros = self.micros();
+        let now = micros / 1000;
+        let mut contents = lock(&self.contents);
+        let fresh = format!("{random}.{}", contents.unique(micros)).into_bytes();
+        let capture = |tag: &Tag| {
+            let (nonce, ends_at) = contents
+                .value(tag.key(), now)
+                .map_or((fresh.clone(), 0), |stored| (stored.bytes.clone(), stored.ends_at));
+            let ends_at = ends_at.max(now.saturating_add(millis(life)));
+            contents.insert(tag.key(), nonce.clone(), ends_at, self.capacity);
+            Nonce::new(nonce)
+        };
+        tags.iter().filter_map(capture).collect()
+    }
+
+    pub(crate) fn invalidate_tag(&self, tag: &Tag) {
+        lock(&self.contents).remove(tag.key());
     }
 
     pub(crate) fn take(&self, key: &Key, judged: &Judged, token: &str, lock_ttl: Duration) -> Take {
@@ -197,11 +227,11 @@ impl Memory {
         Commit::Stored
     }
 
-    pub(crate) fn pass(&self, key: &Key, content: &str, longest: Duration) {
+    pub(crate) fn pass(&self, key: &Key, content: &str, longest: Duration, old: Old) -> bool {
         let now = self.now();
         let mut contents = lock(&self.contents);
         if contents.lease(key.name(), now) != Some(content) {
-            return;
+            return false;
         }
         let failures = lease_text::failures(content).saturating_add(1);
         let doubled = millis(FIRST_PASS).saturating_mul(1 << (failures - 1).min(20));
@@ -209,7 +239,11 @@ impl Memory {
         let marker =
             Lease { content: lease_text::pass(now + span, failures), ends_at: now + span * 2 };
         contents.leases.insert(key.name().to_owned(), marker);
+        if old == Old::Goes {
+            contents.remove(key.name());
+        }
         self.lease_ended.notify_waiters();
+        true
     }
 
     pub(crate) fn release(&self, key: &Key, claim: &Claim) {
@@ -280,3 +314,7 @@ impl Memory {
 #[cfg(test)]
 #[path = "memory_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "memory_tags_tests.rs"]
+mod tags_tests;

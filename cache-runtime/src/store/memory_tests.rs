@@ -1,7 +1,9 @@
 //! The steps of the protocol, one by one.
 
+use super::super::Old;
 use super::*;
-use crate::codec::Codec;
+use crate::codec;
+use crate::codec::compression::Compressed;
 use crate::entry::{Label, Life};
 
 const LOCK: Duration = Duration::from_secs(5);
@@ -13,9 +15,15 @@ fn key() -> Key {
 fn sealed(store: &Memory, fingerprint: u64, payload: &[u8]) -> (Vec<u8>, u64) {
     let now = store.now();
     let life = Life { born_at: now, due_at: now + 30_000, ttl_end: now + 60_000 };
-    let (key_digest, codec) = (key().digest(), Codec::Bincode);
-    let label = Label { life, fingerprint, key_digest, codec, none: false };
+    let (key_digest, codec) = (key().digest(), codec::Id::Bincode);
+    let compressed = Compressed::Not;
+    let label =
+        Label { life, fingerprint, key_digest, codec, compressed, none: false, stamps: &[] };
     (entry::seal(&label, payload), life.ttl_end)
+}
+
+fn get(store: &Memory) -> Vec<u8> {
+    store.read(&key(), &[]).0
 }
 
 fn granted(take: Take) -> String {
@@ -56,7 +64,7 @@ async fn a_lease_of_the_same_token_is_another_lease() {
     let (bytes, ends_at) = sealed(&store, 1, b"old");
     assert_eq!(store.commit(&key(), &first, &bytes, ends_at), Commit::Refused);
     assert!(!store.renew(&key(), &first, LOCK));
-    store.pass(&key(), &first, LOCK);
+    store.pass(&key(), &first, LOCK, Old::Stays);
     store.release(&key(), &Claim::Content(first));
     assert!(store.renew(&key(), &second, LOCK), "what was not the caller's was touched");
 }
@@ -70,7 +78,7 @@ async fn a_commit_is_refused_without_its_lease_and_late_after_its_end() {
     tokio::time::advance(LOCK).await;
     let (bytes, ends_at) = sealed(&store, 1, b"value");
     assert_eq!(store.commit(&key(), &content, &bytes, ends_at), Commit::Refused);
-    assert!(store.get(&key()).is_empty());
+    assert!(get(&store).is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +94,7 @@ async fn expire_and_invalidate_end_the_lease() {
         }
         let (bytes, ends_at) = sealed(&store, 1, b"late");
         assert_eq!(store.commit(&key(), &content, &bytes, ends_at), Commit::Refused);
-        assert_eq!(store.get(&key()).is_empty(), !expire);
+        assert_eq!(get(&store).is_empty(), !expire);
     }
 }
 
@@ -96,14 +104,14 @@ async fn a_commit_keeps_one_entry_of_another_fingerprint_and_both_end_at_the_ear
     let theirs = store_value(&store, 1, b"theirs");
     tokio::time::advance(Duration::from_secs(20)).await;
     let mine = store_value(&store, 2, b"mine");
-    assert_eq!(store.get(&key()), [mine, theirs].concat());
+    assert_eq!(get(&store), [mine, theirs].concat());
     assert_eq!(store.remaining(&key()), Some(Duration::from_secs(40)));
     let newer = store_value(&store, 3, b"a third one's");
-    assert_eq!(store.get(&key()).len(), newer.len() + entry::HEADER + b"mine".len());
+    assert_eq!(get(&store).len(), newer.len() + entry::HEADER + b"mine".len());
     // The one that ended first is gone, and so is its end.
     assert_eq!(store.remaining(&key()), Some(Duration::from_secs(60)));
     tokio::time::advance(Duration::from_secs(60)).await;
-    assert!(store.get(&key()).is_empty());
+    assert!(get(&store).is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,7 +119,7 @@ async fn failures_in_a_row_double_the_marker_up_to_the_longest() {
     let store = Memory::new(1 << 20);
     for seconds in [1, 2, 4, 5, 5] {
         let content = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
-        store.pass(&key(), &content, LOCK);
+        store.pass(&key(), &content, LOCK, Old::Stays);
         tokio::time::advance(Duration::from_millis(seconds * 1000 - 1)).await;
         assert_eq!(store.take(&key(), &Judged::ABSENT, "two", LOCK), Take::Pass, "{seconds} s");
         tokio::time::advance(Duration::from_millis(1)).await;
@@ -120,7 +128,7 @@ async fn failures_in_a_row_double_the_marker_up_to_the_longest() {
     store_value(&store, 1, b"value");
     store.invalidate(&key());
     let content = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
-    store.pass(&key(), &content, LOCK);
+    store.pass(&key(), &content, LOCK, Old::Stays);
     tokio::time::advance(Duration::from_secs(1)).await;
     granted(store.take(&key(), &Judged::ABSENT, "two", LOCK));
 }
@@ -140,6 +148,6 @@ async fn what_ends_soonest_goes_first_when_the_store_is_full() {
         let ends_at = store.now() + seconds * 1000;
         assert_eq!(store.commit(key, &content, &bytes, ends_at), Commit::Stored);
     }
-    let kept: Vec<bool> = keys.iter().map(|key| !store.get(key).is_empty()).collect();
+    let kept: Vec<bool> = keys.iter().map(|key| !store.read(key, &[]).0.is_empty()).collect();
     assert_eq!(kept, [true, false, true, true]);
 }

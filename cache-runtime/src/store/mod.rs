@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::entry::Judged;
 use crate::key::Key;
+use crate::tags::{Nonce, Tag};
 use memory::Memory;
 use redis::Redis;
 
@@ -57,6 +58,16 @@ pub(crate) enum Commit {
     Refused,
     /// The entry's life was over before it was stored.
     Late,
+    /// The function says that this value is not to be stored.
+    Unwanted,
+}
+
+/// What becomes of the value that is stored when a computation ends without one to take its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Old {
+    Stays,
+    /// The computation has ended with a value that is not to be stored: the old one is outdated.
+    Goes,
 }
 
 /// How a caller names a lease that it wants to give back.
@@ -67,17 +78,70 @@ pub(crate) enum Claim {
     Token(String),
 }
 
+/// What is stored under a key, and the nonces of the tags that were asked for with it, in their order.
+/// Nothing stored is an empty string: an entry never is one.
+pub(crate) type ValueAndNonces = (Vec<u8>, Vec<Option<Nonce>>);
+
 pub(crate) enum Store {
     Memory(Memory),
     Redis(Redis),
 }
 
 impl Store {
-    /// One `GET`. Nothing stored is an empty string: an entry never is one.
-    pub(crate) async fn get(&self, key: &Key, deadline: Instant) -> Result<Vec<u8>, StoreError> {
+    /// One round trip: a `GET`, or one `MGET` where tags are read as well.
+    pub(crate) async fn read(
+        &self,
+        key: &Key,
+        tags: &[Tag],
+        deadline: Instant,
+    ) -> Result<ValueAndNonces, StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.get(key)),
-            Self::Redis(store) => store.get(key, deadline).await,
+            Self::Memory(store) => Ok(store.read(key, tags)),
+            Self::Redis(store) => store.read(key, tags, deadline).await,
+        }
+    }
+
+    /// Reads the nonces of tags before a body begins, makes those that are missing, and has all of them
+    /// live for at least `life` from now.
+    pub(crate) async fn capture(
+        &self,
+        tags: &[Tag],
+        life: Duration,
+        deadline: Instant,
+    ) -> Result<Vec<Nonce>, StoreError> {
+        let random = format!("{:032x}", fastrand::u128(..));
+        match self {
+            Self::Memory(store) => Ok(store.capture(tags, &random, life)),
+            Self::Redis(store) => store.capture(tags, &random, life, deadline).await,
+        }
+    }
+
+    /// Removes the nonce of a tag, and with it every entry that carries it. Needs no memory.
+    ///
+    /// Requests about one tag may travel on several connections: the server puts them in an order, and
+    /// whichever it is, nonces are unique. A capture that comes before this one has got a nonce that never
+    /// comes back; one that comes behind it belongs to a body that has not begun yet, since bodies
+    /// wait for its reply; one that was sent again, or arrives when nobody waits for it any more,
+    /// stores a nonce that no entry carries.
+    pub(crate) async fn invalidate_tag(
+        &self,
+        tag: &Tag,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(store) => {
+                store.invalidate_tag(tag);
+                Ok(())
+            }
+            Self::Redis(store) => store.invalidate_tag(tag, deadline).await,
+        }
+    }
+
+    /// The same, where it need not be waited for.
+    pub(crate) fn read_at_once(&self, key: &Key, tags: &[Tag]) -> Option<ValueAndNonces> {
+        match self {
+            Self::Memory(store) => Some(store.read(key, tags)),
+            Self::Redis(_) => None,
         }
     }
 
@@ -139,20 +203,19 @@ impl Store {
         }
     }
 
-    /// Turns the lease into the marker that its computation ended without a value.
+    /// Turns the lease into the marker that its computation ended without a value to store; `false` where
+    /// it is no longer the caller's.
     pub(crate) async fn pass(
         &self,
         key: &Key,
         content: &str,
         longest: Duration,
+        old: Old,
         deadline: Instant,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         match self {
-            Self::Memory(store) => {
-                store.pass(key, content, longest);
-                Ok(())
-            }
-            Self::Redis(store) => store.pass(key, content, longest, deadline).await,
+            Self::Memory(store) => Ok(store.pass(key, content, longest, old)),
+            Self::Redis(store) => store.pass(key, content, longest, old, deadline).await,
         }
     }
 

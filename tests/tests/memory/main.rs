@@ -1,9 +1,12 @@
 //! Everything that is a matter of time or of order: on the embedded store, with a paused clock.
 
+mod arguments;
 mod errors;
 mod flights;
 mod history;
 mod leases;
+mod mistakes;
 mod origin;
+mod places;
 mod refreshes;
 mod scopes;

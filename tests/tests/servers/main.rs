@@ -11,7 +11,9 @@ mod runtimes;
 mod schemas;
 mod secrets;
 mod setup;
+mod signatures;
 mod stage;
+mod unwanted;
 mod wire;
 
 /// Not a test of its own: what the tests in `processes` run in other processes.

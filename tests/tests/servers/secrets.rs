@@ -1,14 +1,9 @@
 //! What is told to `tracing` names the function and a digest, never an argument and never the key.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis_cached::{Cache, redis_cached};
-use redis_cached_tests::{Gate, RedisServer};
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::util::SubscriberInitExt;
+use redis_cached_tests::{Gate, RedisServer, Told};
 
 use crate::stage::{connect, connect_hastily};
 
@@ -24,45 +19,10 @@ async fn mailbox(address: &str, cache: &Cache, gate: &Gate) -> Result<String, St
     }
 }
 
-#[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<u8>>>);
-
-impl Told {
-    fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl io::Write for Told {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Told {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 /// One thread, so that everything is told to this test's own subscriber.
 #[tokio::test(flavor = "current_thread")]
 async fn no_argument_and_no_key_is_told() {
-    let told = Told::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(told.clone());
-    let _guard = subscriber.finish().set_default();
-
+    let told = Told::listen();
     let mut server = RedisServer::start();
     let (cache, gate) = (connect(&server.url()).await, Gate::open());
     let entry = mailbox_entry(SECRET, &cache);

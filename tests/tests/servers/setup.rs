@@ -63,6 +63,8 @@ async fn a_missing_permission_is_loud() {
         ("unread", vec!["~*", "+@all", "-getrange"]),
         ("unpatched", vec!["~*", "+@all", "-setrange"]),
         ("unrenewed", vec!["~*", "+@all", "-pexpire"]),
+        ("untagged", vec!["~ns:*", "+@all"]),
+        ("unread-tags", vec!["~*", "+@all", "-mget"]),
     ] {
         let acl =
             redis::cmd("ACL").arg("SETUSER").arg(name).arg("on").arg(&secret).arg(rights).clone();
@@ -79,8 +81,10 @@ async fn the_permissions_that_the_readme_names_are_enough() {
     let mut cli = server.cli().await;
     let rights = [
         "~ns:*",
+        "~ns.tag:*",
         "-@all",
         "+get",
+        "+mget",
         "+set",
         "+del",
         "+strlen",

@@ -14,16 +14,9 @@ struct Repo {
 }
 
 impl Repo {
-    #[redis_cached(
-        key = "repo:by_ref:{self.tenant}:{id}",
-        ttl = "5m",
-        refresh_before = "30s"
-    )]
+    #[redis_cached(key = "repo:by_ref:{self.tenant}:{id}", ttl = "5m", refresh_before = "30s")]
     pub async fn by_ref(&self, id: u64) -> User {
-        User {
-            id,
-            name: self.tenant.to_string(),
-        }
+        User { id, name: self.tenant.to_string() }
     }
 
     #[redis_cached(key = "repo:by_arc:{self.tenant}", ttl = "5m", refresh_before = "30s")]
@@ -31,12 +24,7 @@ impl Repo {
         self.by_ref(1).await
     }
 
-    #[redis_cached(
-        key = "repo:by_arc_ref",
-        ttl = "5m",
-        refresh_before = "30s",
-        skip(self)
-    )]
+    #[redis_cached(key = "repo:by_arc_ref", ttl = "5m", refresh_before = "30s", skip(self))]
     pub async fn by_arc_ref(self: &Arc<Self>) -> User {
         self.by_ref(1).await
     }

@@ -14,10 +14,7 @@ struct DbError;
 
 #[redis_cached(key = "plain:{id}", ttl = "5m")]
 async fn plain(id: u64) -> User {
-    User {
-        id,
-        name: String::new(),
-    }
+    User { id, name: String::new() }
 }
 
 #[redis_cached(key = "option:{id}", ttl = "5m", none_ttl = "10s")]

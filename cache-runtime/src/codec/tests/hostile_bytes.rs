@@ -7,8 +7,18 @@ use proptest::prelude::*;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::super::{DecodeError, MAX_VALUE};
+use super::super::MAX_VALUE;
 use super::*;
+
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+struct Ignored(IgnoredAny);
+
+impl Serialize for Ignored {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_unit()
+    }
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
@@ -34,9 +44,14 @@ proptest! {
 }
 
 fn decode_as_everything(bytes: &[u8]) {
-    fn as_one<T: DeserializeOwned>(bytes: &[u8]) {
-        let _ = decode::<T>(Codec::Bincode, bytes);
-        let _ = decode::<T>(Codec::MsgPack, bytes);
+    fn as_one<T: Serialize + DeserializeOwned>(bytes: &[u8]) {
+        let _ = decode::<T>(Id::Bincode, bytes);
+        let _ = decode::<T>(Id::MsgPack, bytes);
+        let _ = decode_as::<T, MsgPack>(Id::MsgPack, bytes);
+        #[cfg(feature = "postcard")]
+        let _ = decode_as::<T, Postcard>(Id::Postcard, bytes);
+        #[cfg(feature = "json")]
+        let _ = decode_as::<T, Json>(Id::Json, bytes);
     }
     as_one::<Plain>(bytes);
     as_one::<Vec<State>>(bytes);
@@ -50,7 +65,7 @@ fn decode_as_everything(bytes: &[u8]) {
     as_one::<Collections>(bytes);
     as_one::<Net>(bytes);
     as_one::<serde_json::Value>(bytes);
-    as_one::<IgnoredAny>(bytes);
+    as_one::<Ignored>(bytes);
     as_one::<(SystemTime, Duration, char, u128, NonZeroU32)>(bytes);
     as_one::<HashMap<Option<String>, Vec<Option<Bytes>>>>(bytes);
 }
@@ -69,7 +84,7 @@ fn for_each_encoding(mut look: impl FnMut(&[u8])) {
 
 #[test]
 fn only_the_whole_bytes_are_the_value() {
-    fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, codec: Codec) {
+    fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, codec: Id) {
         let encoded = encode(value).expect("can be stored");
         assert_eq!(encoded.codec, codec);
         for end in 0..encoded.bytes.len() {
@@ -88,35 +103,35 @@ fn only_the_whole_bytes_are_the_value() {
             );
         }
     }
-    check(&plain(), Codec::Bincode);
-    check(&(), Codec::Bincode);
-    check(&Some(tree(3)), Codec::Bincode);
-    check(&sparse(None, 1, None, None), Codec::MsgPack);
-    check(&json!([1, { "a": "b" }]), Codec::MsgPack);
-    check(&Untagged::Text("x".into()), Codec::MsgPack);
-    check(&Internal::C, Codec::MsgPack);
+    check(&plain(), Id::Bincode);
+    check(&(), Id::Bincode);
+    check(&Some(tree(3)), Id::Bincode);
+    check(&sparse(None, 1, None, None), Id::MsgPack);
+    check(&json!([1, { "a": "b" }]), Id::MsgPack);
+    check(&Untagged::Text("x".into()), Id::MsgPack);
+    check(&Internal::C, Id::MsgPack);
 }
 
 #[test]
 fn claimed_depth_does_not_overflow_the_stack() {
-    #[derive(Deserialize, Debug, PartialEq)]
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
     struct Nested(Option<Box<Nested>>);
     let many = |byte| vec![byte; 1024 * 1024];
-    assert_eq!(decode::<Tree>(Codec::Bincode, &many(1)), Err(DecodeError::TooDeep));
-    assert_eq!(decode::<List>(Codec::Bincode, &many(1)), Err(DecodeError::TooDeep));
-    assert_eq!(decode::<Nested>(Codec::Bincode, &many(1)), Err(DecodeError::TooDeep));
-    assert_eq!(decode::<serde_json::Value>(Codec::MsgPack, &many(0x91)), Err(DecodeError::TooDeep));
-    assert_eq!(decode::<Untagged>(Codec::MsgPack, &many(0x91)), Err(DecodeError::TooDeep));
-    assert!(matches!(decode::<IgnoredAny>(Codec::MsgPack, &many(0x91)), Err(DecodeError::TooDeep)));
+    assert_eq!(decode::<Tree>(Id::Bincode, &many(1)), Err(DecodeError::TooDeep));
+    assert_eq!(decode::<List>(Id::Bincode, &many(1)), Err(DecodeError::TooDeep));
+    assert_eq!(decode::<Nested>(Id::Bincode, &many(1)), Err(DecodeError::TooDeep));
+    assert_eq!(decode::<serde_json::Value>(Id::MsgPack, &many(0x91)), Err(DecodeError::TooDeep));
+    assert_eq!(decode::<Untagged>(Id::MsgPack, &many(0x91)), Err(DecodeError::TooDeep));
+    assert!(matches!(decode::<Ignored>(Id::MsgPack, &many(0x91)), Err(DecodeError::TooDeep)));
     // One-entry maps, as enums are written: {"Node": [{"Node": [...
     let node = [0x81, 0xa4, b'N', b'o', b'd', b'e', 0x92];
-    assert_eq!(decode::<Tree>(Codec::MsgPack, &node.repeat(10_000)), Err(DecodeError::TooDeep));
+    assert_eq!(decode::<Tree>(Id::MsgPack, &node.repeat(10_000)), Err(DecodeError::TooDeep));
 }
 
 #[test]
 fn claimed_lengths_reserve_nothing() {
     /// What a visitor is told about the length.
-    #[derive(Debug, PartialEq)]
+    #[derive(Debug, PartialEq, Serialize)]
     struct Hint(Option<usize>);
     impl<'de> Deserialize<'de> for Hint {
         fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -137,26 +152,37 @@ fn claimed_lengths_reserve_nothing() {
     }
     type Wide = Option<[[u64; 13]; 5]>;
     let claim = [253, 255, 255, 255, 255, 255, 255, 255, 127];
-    assert_eq!(decode::<Hint>(Codec::Bincode, &claim), Ok(Hint(Some(claim.len()))));
-    assert_eq!(decode::<String>(Codec::Bincode, &claim), Err(DecodeError::Malformed));
-    assert_eq!(decode::<Bytes>(Codec::Bincode, &claim), Err(DecodeError::Malformed));
-    assert_eq!(decode::<Vec<u64>>(Codec::Bincode, &claim), Err(DecodeError::Malformed));
+    assert_eq!(decode::<Hint>(Id::Bincode, &claim), Ok(Hint(Some(claim.len()))));
+    assert_eq!(decode::<String>(Id::Bincode, &claim), Err(DecodeError::Malformed));
+    assert_eq!(decode::<Bytes>(Id::Bincode, &claim), Err(DecodeError::Malformed));
+    assert_eq!(decode::<Vec<u64>>(Id::Bincode, &claim), Err(DecodeError::Malformed));
     assert_eq!(
-        decode::<HashMap<String, [u64; 32]>>(Codec::Bincode, &claim),
+        decode::<HashMap<String, [u64; 32]>>(Id::Bincode, &claim),
         Err(DecodeError::Malformed)
     );
-    assert_eq!(decode::<Vec<()>>(Codec::Bincode, &claim), Err(DecodeError::TooMuchMemory));
+    assert_eq!(decode::<Vec<()>>(Id::Bincode, &claim), Err(DecodeError::TooMuchMemory));
     for marker in [0xdb, 0xdd, 0xdf, 0xc6] {
         let claim = [marker, 255, 255, 255, 255];
-        assert_eq!(
-            decode::<serde_json::Value>(Codec::MsgPack, &claim),
-            Err(DecodeError::Malformed)
-        );
-        assert!(decode::<Vec<u64>>(Codec::MsgPack, &claim).is_err());
+        assert_eq!(decode::<serde_json::Value>(Id::MsgPack, &claim), Err(DecodeError::Malformed));
+        assert!(decode::<Vec<u64>>(Id::MsgPack, &claim).is_err());
     }
     // Each `None` is one byte of input and 520 bytes of memory.
     let mut nones = vec![252, 0, 0, 16, 0];
     nones.resize(5 + 1024 * 1024, 0);
-    assert_eq!(decode::<Vec<Wide>>(Codec::Bincode, &nones), Err(DecodeError::TooMuchMemory));
-    assert_eq!(decode::<()>(Codec::Bincode, &vec![0; MAX_VALUE + 1]), Err(DecodeError::TooLarge));
+    assert_eq!(decode::<Vec<Wide>>(Id::Bincode, &nones), Err(DecodeError::TooMuchMemory));
+    let mut nones = vec![0xdd, 0, 16, 0, 0];
+    nones.resize(5 + 1024 * 1024, 0xc0);
+    assert_eq!(decode::<Vec<Wide>>(Id::MsgPack, &nones), Err(DecodeError::TooMuchMemory));
+    assert_eq!(
+        decode_as::<Vec<Wide>, MsgPack>(Id::MsgPack, &nones),
+        Err(DecodeError::TooMuchMemory)
+    );
+    let mut pairs = vec![0xdf, 0, 8, 0, 0];
+    pairs.extend((0..512 * 1024u32).flat_map(|n| {
+        let [a, b, c, d] = n.to_be_bytes();
+        [0xce, a, b, c, d, 0xc0]
+    }));
+    let pairs = decode::<HashMap<u32, Wide>>(Id::MsgPack, &pairs);
+    assert_eq!(pairs, Err(DecodeError::TooMuchMemory));
+    assert_eq!(decode::<()>(Id::Bincode, &vec![0; MAX_VALUE + 1]), Err(DecodeError::TooLarge));
 }

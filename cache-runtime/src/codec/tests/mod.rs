@@ -8,28 +8,62 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Codec, decode, encode};
+#[cfg(feature = "json")]
+use super::Json;
+#[cfg(feature = "postcard")]
+use super::Postcard;
+use super::{
+    Bincode, DecodeError, EncodeError, Encoded, Format, Id, MsgPack, decode as decode_as,
+    encode as encode_as,
+};
 
 /// What storing a value came to.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
-    Reads(Codec),
+    Reads(Id),
     Refused,
     Wrong,
 }
 use Outcome::{Reads, Refused};
 
-const BINCODE: Outcome = Reads(Codec::Bincode);
-const MSGPACK: Outcome = Reads(Codec::MsgPack);
+const BINCODE: Outcome = Reads(Id::Bincode);
+const MSGPACK: Outcome = Reads(Id::MsgPack);
 
-fn store_by<T: Serialize + DeserializeOwned>(value: &T, same: impl Fn(&T, &T) -> bool) -> Outcome {
-    match encode(value) {
-        Ok(encoded) => match decode::<T>(encoded.codec, &encoded.bytes) {
+fn encode<T: Serialize + DeserializeOwned>(value: &T) -> Result<Encoded, EncodeError> {
+    encode_as::<T, Bincode>(value)
+}
+
+fn decode<T: Serialize + DeserializeOwned>(id: Id, bytes: &[u8]) -> Result<T, DecodeError> {
+    decode_as::<T, Bincode>(id, bytes)
+}
+
+fn store_as<T: Serialize + DeserializeOwned, F: Format>(
+    value: &T,
+    same: impl Fn(&T, &T) -> bool,
+) -> Outcome {
+    match encode_as::<T, F>(value) {
+        Ok(encoded) => match decode_as::<T, F>(encoded.codec, &encoded.bytes) {
             Ok(read) if same(value, &read) => Reads(encoded.codec),
             _ => Outcome::Wrong,
         },
         Err(_) => Refused,
     }
+}
+
+/// Whatever the function's codec is, what the default stores is stored, and comes back the same.
+fn store_by<T: Serialize + DeserializeOwned>(value: &T, same: impl Fn(&T, &T) -> bool) -> Outcome {
+    let outcome = store_as::<T, Bincode>(value, &same);
+    let sound = |outcome, own| match outcome {
+        Reads(id) => id == own || id == Id::MsgPack,
+        Refused => true,
+        Outcome::Wrong => false,
+    };
+    assert!(sound(store_as::<T, MsgPack>(value, &same), Id::MsgPack));
+    #[cfg(feature = "postcard")]
+    assert!(sound(store_as::<T, Postcard>(value, &same), Id::Postcard));
+    #[cfg(feature = "json")]
+    assert!(sound(store_as::<T, Json>(value, &same), Id::Json));
+    outcome
 }
 
 fn store<T: Serialize + DeserializeOwned + PartialEq>(value: &T) -> Outcome {
@@ -44,13 +78,14 @@ macro_rules! types {
 }
 
 // Behind the macro, which they use.
+mod codecs;
 mod digests;
 mod hostile_bytes;
 mod reads_back;
 
 types! {
     struct Plain { id: u64, name: String, tags: Vec<String>, at: Option<i32> }
-    struct Id(u64);
+    struct Number(u64);
     struct Pair(u8, String);
     struct Unit;
     struct Empty {}

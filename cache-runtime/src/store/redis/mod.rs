@@ -9,11 +9,15 @@ use std::time::Duration;
 use ::redis::{Cmd, ConnectionInfo, Value};
 use tokio::time::Instant;
 
-use super::{Claim, Commit, FIRST_PASS, Granted, Polling, StoreError, Take, Waited};
-use crate::codec::Codec;
+use super::{
+    Claim, Commit, FIRST_PASS, Granted, Old, Polling, StoreError, Take, ValueAndNonces, Waited,
+};
+use crate::codec;
+use crate::codec::compression::Compressed;
 use crate::entry::{self, Judged, Label, Life};
 use crate::freshness::millis;
 use crate::key::Key;
+use crate::tags::{Nonce, Tag};
 pub(crate) use connection::Limits;
 use connection::Link;
 use scripts::Script;
@@ -30,15 +34,72 @@ impl Redis {
         Ok(Self { link: Link::new(info, limits)? })
     }
 
-    pub(crate) async fn get(&self, key: &Key, deadline: Instant) -> Result<Vec<u8>, StoreError> {
+    pub(crate) async fn read(
+        &self,
+        key: &Key,
+        tags: &[Tag],
+        deadline: Instant,
+    ) -> Result<ValueAndNonces, StoreError> {
+        if tags.is_empty() {
+            return Ok((self.get(key, deadline).await?, Vec::new()));
+        }
+        let mut mget = ::redis::cmd("MGET");
+        mget.arg(key.name());
+        for tag in tags {
+            mget.arg(tag.key());
+        }
+        let mut values = match self.command(key, &mget, deadline).await? {
+            Value::Array(values) if values.len() == 1 + tags.len() => values.into_iter(),
+            other => return Err(unexpected(&other)),
+        };
+        let value = string(values.next().unwrap_or(Value::Nil))?.unwrap_or_default();
+        let nonces = values.map(|value| Ok(string(value)?.and_then(Nonce::new)));
+        Ok((value, nonces.collect::<Result<_, StoreError>>()?))
+    }
+
+    pub(crate) async fn capture(
+        &self,
+        tags: &[Tag],
+        random: &str,
+        life: Duration,
+        deadline: Instant,
+    ) -> Result<Vec<Nonce>, StoreError> {
+        let Some(first) = tags.first() else { return Ok(Vec::new()) };
+        let pool = self.link.pool()?;
+        let keys: Vec<&str> = tags.iter().map(Tag::key).collect();
+        let life = millis(life).to_string();
+        let args = [random.as_bytes(), life.as_bytes()];
+        let lane = first.lane(pool.lanes());
+        match self.link.script(&pool, lane, &scripts::CAPTURE, &keys, &args, deadline).await? {
+            Value::Array(values) if values.len() == tags.len() => {
+                let nonce = |value| {
+                    string(value)?.and_then(Nonce::new).ok_or_else(|| {
+                        StoreError::Server("what stands under a tag is no nonce".to_owned())
+                    })
+                };
+                values.into_iter().map(nonce).collect()
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(crate) async fn invalidate_tag(
+        &self,
+        tag: &Tag,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let pool = self.link.pool()?;
+        let mut del = ::redis::cmd("DEL");
+        del.arg(tag.key());
+        self.link.send(&pool, tag.lane(pool.lanes()), &del, deadline).await.map(drop)
+    }
+
+    async fn get(&self, key: &Key, deadline: Instant) -> Result<Vec<u8>, StoreError> {
         let pool = self.link.pool()?;
         let mut get = ::redis::cmd("GET");
         get.arg(key.name());
-        match self.link.send(&pool, key.lane(pool.lanes()), &get, deadline).await? {
-            Value::BulkString(bytes) => Ok(bytes),
-            Value::Nil => Ok(Vec::new()),
-            other => Err(unexpected(&other)),
-        }
+        let reply = self.link.send(&pool, key.lane(pool.lanes()), &get, deadline).await?;
+        Ok(string(reply)?.unwrap_or_default())
     }
 
     pub(crate) async fn take(
@@ -138,12 +199,16 @@ impl Redis {
         key: &Key,
         content: &str,
         longest: Duration,
+        old: Old,
         deadline: Instant,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let first = millis(FIRST_PASS).to_string();
         let longest = millis(longest).to_string();
-        let args = [content.as_bytes(), first.as_bytes(), longest.as_bytes()];
-        self.script(key, &scripts::PASS, &[&key.lease()], &args, deadline).await.map(drop)
+        let old: &[u8] = if old == Old::Goes { b"goes" } else { b"stays" };
+        let args = [content.as_bytes(), first.as_bytes(), longest.as_bytes(), old];
+        let keys = [&key.lease(), key.name()];
+        let reply = self.script(key, &scripts::PASS, &keys, &args, deadline).await?;
+        Ok(reply == Value::Int(1))
     }
 
     pub(crate) async fn release(
@@ -243,7 +308,10 @@ impl Redis {
         let pool = self.link.pool().map_err(|error| Refusal::Unreachable(error.to_string()))?;
         self.link.connect_all(&pool).await?;
         let deadline = Instant::now() + self.link.limits.connect;
-        let probe = Key::render(namespace, &[]).map_err(|_| Refusal::Unreachable(String::new()))?;
+        let (Ok(probe), Ok(tag)) = (Key::render(namespace, &[]), Tag::render(namespace, &[]))
+        else {
+            return Err(Refusal::Unreachable(String::new()));
+        };
         let claim = Claim::Token("probe".to_owned());
         let probes = [
             self.get(&probe, deadline).await.map(drop),
@@ -256,7 +324,7 @@ impl Redis {
                 Ok(()) => {}
             }
         }
-        match self.rehearse(&probe, deadline).await {
+        match self.rehearse(&probe, &[tag], deadline).await {
             Err(StoreError::Server(text)) => match Refusal::from_text(text) {
                 refusal @ Refusal::Permission(_) => Err(refusal),
                 // Out of memory, or a replica at the moment: that may end by itself.
@@ -267,7 +335,12 @@ impl Redis {
     }
 
     /// One computation of nothing, since scripts run only as far as their user's permissions.
-    async fn rehearse(&self, probe: &Key, deadline: Instant) -> Result<(), StoreError> {
+    async fn rehearse(
+        &self,
+        probe: &Key,
+        tags: &[Tag],
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
         let life = Duration::from_secs(1);
         // What a rehearsal that failed a moment ago has left would cut this one short.
         self.invalidate(probe, deadline).await?;
@@ -280,13 +353,23 @@ impl Redis {
             life: Life { born_at, due_at: ttl_end, ttl_end },
             fingerprint: 0,
             key_digest: probe.digest(),
-            codec: Codec::Bincode,
+            codec: codec::Id::Bincode,
+            compressed: Compressed::Not,
             none: false,
+            stamps: &[],
         };
         self.commit(probe, &granted.content, &entry::seal(&label, &[]), ttl_end, deadline).await?;
         self.expire(probe, deadline).await?;
         self.remaining(probe, deadline).await?;
-        self.invalidate(probe, deadline).await
+        self.invalidate(probe, deadline).await?;
+        self.capture(tags, "rehearsal", life, deadline).await?;
+        // Once more, for what is done to a nonce that is there already.
+        self.capture(tags, "rehearsal", life, deadline).await?;
+        self.read(probe, tags, deadline).await?;
+        for tag in tags {
+            self.invalidate_tag(tag, deadline).await?;
+        }
+        Ok(())
     }
 
     async fn script(
@@ -326,6 +409,14 @@ impl Refusal {
             "LOADING" | "BUSY" | "MASTERDOWN" => Self::Unreachable(text),
             _ => Self::Other(text),
         }
+    }
+}
+
+fn string(reply: Value) -> Result<Option<Vec<u8>>, StoreError> {
+    match reply {
+        Value::BulkString(bytes) => Ok(Some(bytes)),
+        Value::Nil => Ok(None),
+        other => Err(unexpected(&other)),
     }
 }
 

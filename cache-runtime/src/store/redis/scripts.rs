@@ -33,4 +33,5 @@ scripts! {
     RELEASE = "release.lua", repeatable: true;
     REMOVE = "remove.lua", repeatable: true;
     EXPIRE = "expire.lua", repeatable: true;
+    CAPTURE = "capture.lua", repeatable: true;
 }

@@ -1,5 +1,6 @@
 //! What holds on every backend, written once.
 
+mod clearing;
 mod finality;
 mod leases;
 mod values;
@@ -52,6 +53,17 @@ on_every_backend! {
         c3_the_ttl_is_at_most_what_was_asked_for,
         c3_nothing_is_served_past_its_ttl,
         c3_a_body_slower_than_its_ttl_is_not_stored,
+    }
+    clearing {
+        c1_clearing_reaches_every_entry_of_the_function_and_no_other,
+        c1_clearing_during_a_foreground_body,
+        c1_clearing_by_another_process_during_a_body,
+        c1_a_caller_that_joined_the_old_flight_after_clearing_gets_a_new_value,
+        c1_clearing_during_a_background_refresh,
+        what_a_background_refresh_of_a_clearable_function_stores_is_served,
+        c1_a_stale_entry_that_was_cleared_is_not_served,
+        c1_clearing_during_a_forced_refresh,
+        c1_a_value_is_set_after_clearing_and_cleared_again,
     }
     finality {
         c1_invalidate_during_a_foreground_body,

@@ -134,7 +134,7 @@ pub(super) async fn a_none_is_stored_with_a_ttl_of_its_own(stage: Stage) {
     for (entry, is_none) in [
         (option_entry(0, &cache), true),
         (option_entry(7, &cache), false),
-        (both_entry(1, &cache), true),
+        (both_entry(1, &cache).of_value(), true),
     ] {
         let left = entry.ttl().await.unwrap().expect("it is stored");
         assert_eq!(left <= minute, is_none, "{left:?}");

@@ -1,6 +1,10 @@
--- Marks that the computation under this lease ended without a value; each failure doubles the time.
--- KEYS: lease. ARGV: content, first span in ms, longest span in ms.
+-- Marks that the computation under this lease ended without a value to store; each time in a row
+-- doubles the span. The old value goes where the new one is not to be stored.
+-- KEYS: lease, value. ARGV: content, first span in ms, longest span in ms, 'goes' or 'stays'.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+-- The deletion stands first also because a script that has written once is no longer refused for want
+-- of memory.
+if ARGV[4] == 'goes' then redis.call('DEL', KEYS[2]) end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local failures = tonumber(string.match(ARGV[1], '%.(%d+)$')) + 1

@@ -1,0 +1,407 @@
+//! The call: what is passed to the runtime, and what is evaluated where.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::Expr;
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::visit_mut::VisitMut;
+use syn::{Lifetime, Type, Visibility, parse_quote};
+
+use super::{Expansion, Sibling, is_reference, located, turbofish};
+use crate::function::ungrouped;
+use crate::generics::{Names, names_in, reduced};
+use crate::params::{Param, Passing, Pattern, passing_on, renamed_self};
+use crate::policy::{Span as Duration, Window};
+use crate::spec::{Codec, Method, Spec};
+
+impl Expansion<'_> {
+    /// The call of the cached function and of `_refresh`: one, so that both have one type of it.
+    pub(super) fn call(&self) -> Sibling {
+        let (private, name, output) = (&self.private, &self.call, self.returned());
+        let (target, returns, args) = (self.call_target(true), self.returns(), self.args());
+        let body = self.body_closure();
+        let policy = self.policy_closure();
+        let refreshing = self.spec.policy.refresh_before.as_ref().map(|_| {
+            let closure = self.refresh_closure();
+            quote!(.refreshing(#closure))
+        });
+        let forced = self.spec.refresh_if.as_ref().map_or(quote!(__forced), |refresh_if| {
+            let value = self.evaluated(refresh_if, refresh_if.to_token_stream());
+            quote_spanned!(refresh_if.span()=> __forced || #value)
+        });
+        let mut sig = passing_on(&self.function().sig, &self.spec.params);
+        sig.asyncness = None;
+        sig.ident = name.clone();
+        sig.generics = self.generics.clone();
+        let at = usize::from(sig.receiver().is_some());
+        sig.inputs.insert(at, parse_quote!(__forced: bool));
+        sig.output = parse_quote!(-> (#private::Target, impl #private::Calling<Output = #output>));
+        // Input:  async fn load(db: &Db, id: u64) -> User { BODY }
+        // Output: fn __load_call(__forced: bool, db: &Db, id: u64) -> (Target, impl Calling<Output = User>) {
+        //             (target, call(__forced, returns, (db, id), |(db, id)| load_uncached(db, id)))
+        //         }
+        let body = quote! {{
+            let __target = #target;
+            (__target, #private::call(#forced, #returns, #args, #body) #policy #refreshing)
+        }};
+        let mut call = self.hidden(sig, body);
+        if self.spec.params.len() > 6 {
+            // One more than the function has, where seven are allowed.
+            call.attrs.extend(quote!(#[allow(clippy::too_many_arguments)]));
+        }
+        Sibling { vis: Visibility::Inherited, ..call }
+    }
+
+    /// The entry; for the function itself also whether to touch one at all.
+    pub(super) fn call_target(&self, may_bypass: bool) -> TokenStream {
+        let (scope, target) = (&self.placement.scope, &self.target);
+        let chosen = if may_bypass { self.chosen_unless_bypassed() } else { self.chosen() };
+        let turbofish = turbofish(&self.key_generics());
+        let args = self.key_params().map(|param| {
+            let name = &param.ident;
+            if is_reference(&param.ty) { quote!(#name) } else { quote!(&#name) }
+        });
+        quote!(#scope #target #turbofish (#chosen, #(#args),*))
+    }
+
+    pub(super) fn chosen(&self) -> TokenStream {
+        let private = &self.private;
+        let Some(cache) = &self.spec.cache else { return quote!(#private::ambient()) };
+        let private = self.private_at(cache.span());
+        self.evaluated(cache, quote_spanned!(cache.span()=> #private::chosen(&(#cache))))
+    }
+
+    fn chosen_unless_bypassed(&self) -> TokenStream {
+        let (private, chosen) = (&self.private, self.chosen());
+        match &self.spec.bypass_if {
+            Some(bypass_if) => {
+                let bypass_if = self.evaluated(bypass_if, bypass_if.to_token_stream());
+                quote!(if #bypass_if { #private::bypassed() } else { #chosen })
+            }
+            None => chosen,
+        }
+    }
+
+    pub(super) fn key_params(&self) -> impl Iterator<Item = &Param> {
+        let key = &self.spec.key;
+        let params = self.spec.params.iter().enumerate();
+        params.filter(|(index, _)| key.uses(*index)).map(|(_, param)| param)
+    }
+
+    pub(super) fn key_generics(&self) -> syn::Generics {
+        let mut used: Names = self.key_params().flat_map(|param| names_in(&param.ty)).collect();
+        used.extend(self.spec.key.generics());
+        reduced(&self.generics, &used)
+    }
+
+    pub(super) fn says_something_of_values(&self) -> bool {
+        let values = &self.spec.values;
+        values.cache_if.is_some()
+            || values.accept_if.is_some()
+            || values.ttl_with.is_some()
+            || !matches!(values.codec, Codec::Default)
+    }
+
+    /// On the return type's span, where errors about it belong.
+    pub(super) fn returns(&self) -> TokenStream {
+        let private = self.private_at(self.return_span());
+        let returned = self.returned();
+        let values = &self.spec.values;
+        let codec = match &values.codec {
+            Codec::Default => quote!(),
+            Codec::Ours(name, span) => {
+                let (name, private) =
+                    (format_ident!("{name}", span = *span), self.private_at(*span));
+                quote_spanned!(*span=> , #private::codec::#name)
+            }
+            Codec::Theirs(path) => {
+                let private = self.private_at(path.span());
+                quote_spanned!(path.span()=> , #private::codec::Custom<#path>)
+            }
+        };
+        let mut returns = quote_spanned!(self.return_span()=> #private::returns!(#returned #codec));
+        for (method, closure) in [
+            ("cache_if", &values.cache_if),
+            ("accept_if", &values.accept_if),
+            ("ttl_with", &values.ttl_with),
+        ] {
+            if let Some(closure) = closure {
+                let method = format_ident!("{method}");
+                returns.extend(quote_spanned!(closure.span()=> .#method(#closure)));
+            }
+        }
+        if self.spec.policy.none_ttl.is_some() {
+            returns.extend(quote_spanned!(self.return_span()=> .with_none()));
+        }
+        returns
+    }
+
+    /// `(db, id)`, of which `(id,)` is a tuple as well.
+    fn args(&self) -> TokenStream {
+        tuple(self.spec.params.iter().map(|param| &param.ident))
+    }
+
+    fn pattern(&self) -> TokenStream {
+        tuple(self.spec.params.iter().map(|param| self.binding(param)))
+    }
+
+    fn call_original(&self, args: impl Iterator<Item = TokenStream>) -> TokenStream {
+        let (scope, original) = (&self.placement.scope, self.named("uncached"));
+        let turbofish = turbofish(&self.generics);
+        quote!(#scope #original #turbofish (#(#args),*))
+    }
+
+    fn body_closure(&self) -> TokenStream {
+        let pattern = self.pattern();
+        let call = self.call_original(
+            self.spec.params.iter().map(|param| self.binding(param).to_token_stream()),
+        );
+        quote!(|#pattern| #call)
+    }
+
+    fn refresh_closure(&self) -> TokenStream {
+        let pattern = self.pattern();
+        let owned = self.spec.params.iter().map(|param| {
+            let span = param.ident.span();
+            let (name, private) =
+                (located(self.binding(param).to_token_stream(), span), self.private_at(span));
+            if param.passing == Passing::Borrowed {
+                quote_spanned!(span=> let #name = #private::own_ref(*#name);)
+            } else {
+                quote_spanned!(span=> let #name = #private::own(#name);)
+            }
+        });
+        let call = self.call_original(self.spec.params.iter().map(|param| {
+            let name = self.binding(param);
+            if param.passing == Passing::Borrowed {
+                quote_spanned!(param.ident.span()=> &#name)
+            } else {
+                quote!(#name)
+            }
+        }));
+        // Input:  async fn load(db: &Db, id: u64) -> User { BODY }
+        // Output: |(db, id)| {
+        //             let db = own_ref(*db);
+        //             let id = own(id);
+        //             async move { load_uncached(&db, id).await }
+        //         }
+        quote! {
+            |#pattern| {
+                #(#owned)*
+                async move { #call.await }
+            }
+        }
+    }
+
+    /// Durations that are known only at run time, with the method of `Policy` that takes each.
+    fn run_time_spans(&self) -> Vec<(Ident, &Expr)> {
+        self.spec
+            .policy
+            .spans()
+            .filter_map(|(name, span)| match span {
+                Duration::AtRunTime(expr) => Some((format_ident!("{name}_at_run_time"), expr)),
+                Duration::Millis(_) => None,
+            })
+            .collect()
+    }
+
+    pub(super) fn expressions_of_policy(&self) -> Vec<&Expr> {
+        self.run_time_spans().into_iter().map(|(_, expr)| expr).collect()
+    }
+
+    /// Evaluated when a body is about to run, from the arguments that it will take.
+    fn policy_closure(&self) -> TokenStream {
+        let private = &self.private;
+        let spans = self.run_time_spans();
+        if spans.is_empty() {
+            return quote!();
+        }
+        let expressions = self.expressions_of_policy();
+        let mentioned = self.spec.mentioned(&quote!(#(#expressions)*));
+        let is_mentioned =
+            |param: &Param| mentioned.iter().any(|mentioned| mentioned.ident == param.ident);
+        let names = self.spec.params.iter().map(|param| {
+            if is_mentioned(param) { self.binding(param).to_token_stream() } else { quote!(_) }
+        });
+        let pattern = tuple(names);
+        let lent = mentioned.iter().map(|param| {
+            let name = self.binding(param);
+            if let Some(pattern) = &param.pattern {
+                let pat = &pattern.pat;
+                let place = if pattern.in_place { quote!(*#name) } else { quote!(#name) };
+                let lent = self.lent(pattern);
+                quote!(#[allow(unused_variables)] let #pat = #place; #lent)
+            } else if param.passing == Passing::Borrowed {
+                quote!(#[allow(unused_variables)] let #name = *#name;)
+            } else {
+                quote!(#[allow(unused_variables)] let #name = #private::Lent(#name).lent();)
+            }
+        });
+        let said = spans.iter().map(|(method, expr)| {
+            let expr = renamed_self(expr, &self.this);
+            let private = self.private_at(expr.span());
+            quote_spanned!(expr.span()=> .#method(#private::span(#expr)))
+        });
+        // Input:  ttl = self.config.ttl
+        // Output: |(this, _), policy| {
+        //             let this = *this;
+        //             *policy = policy.ttl_at_run_time(span(this.config.ttl));
+        //         }
+        quote! {
+            .policy(|#pattern, __policy| {
+                #[allow(unused_imports)]
+                use #private::LentByReference as _;
+                #(#lent)*
+                *__policy = (*__policy) #(#said)*;
+            })
+        }
+    }
+
+    /// A handle has no body: its policy is evaluated when it is made.
+    pub(super) fn policy_of_handle(&self) -> TokenStream {
+        let spans = self.run_time_spans();
+        if spans.is_empty() {
+            return quote!();
+        }
+        let said = spans.iter().map(|(method, expr)| {
+            let private = self.private_at(expr.span());
+            quote_spanned!(expr.span()=> .#method(#private::span(#expr)))
+        });
+        let expressions = self.expressions_of_policy();
+        let policy = self.evaluated(&quote!(#(#expressions)*), quote!((*__policy) #(#said)*));
+        quote!(.resolved(|__policy| *__policy = #policy))
+    }
+
+    /// `value` with what the expression in it mentions of the patterns of parameters. In a block: one of
+    /// the names may be that of the whole parameter, which is passed on.
+    fn evaluated(&self, expression: &impl ToTokens, value: TokenStream) -> TokenStream {
+        let lets = self.lets(expression);
+        if lets.is_empty() { value } else { quote!({ #lets #value }) }
+    }
+
+    fn lets(&self, expressions: &impl ToTokens) -> TokenStream {
+        let lets = self.spec.mentioned(expressions).into_iter().filter_map(|param| {
+            let name = &param.ident;
+            let pattern = param.pattern.as_ref()?;
+            let pat = &pattern.pat;
+            let place = if pattern.in_place { quote!(#name) } else { quote!(&#name) };
+            let lent = self.lent(pattern);
+            Some(quote!(#[allow(unused_variables)] let #pat = #place; #lent))
+        });
+        quote!(#(#lets)*)
+    }
+
+    /// What the body has by value an expression has as a plain parameter has it: by value where it is
+    /// `Copy`.
+    fn lent(&self, pattern: &Pattern) -> TokenStream {
+        if pattern.in_place {
+            return quote!();
+        }
+        let private = &self.private;
+        // Alternatives of a pattern bind the same names.
+        let names: BTreeSet<&Ident> = pattern.bindings.iter().collect();
+        let names = names.into_iter();
+        quote! {
+            #[allow(unused_imports)]
+            use #private::LentByReference as _;
+            #(#[allow(unused_variables)] let #names = #private::Lent(#names).lent();)*
+        }
+    }
+
+    /// `normalize(email = email.trim())`: the parameter is bound anew, in the type that it has.
+    pub(super) fn normalized(&self) -> TokenStream {
+        let private = &self.private;
+        let Spec { normalize, params, .. } = self.spec;
+        let lets = normalize.iter().filter_map(|rebinding| {
+            let value = self.evaluated(&rebinding.value, rebinding.value.to_token_stream());
+            let param =
+                params.iter().find(|param| param.ident.unraw() == rebinding.param.unraw())?;
+            let (name, ty) = (&param.ident, &param.ty);
+            let span = rebinding.value.span();
+            // A handle may have no use for it.
+            let allow = quote!(#[allow(unused_variables)]);
+            Some(match ungrouped(ty) {
+                Type::Reference(reference) if param.passing == Passing::Borrowed => {
+                    let held = format_ident!("__{}", name.unraw(), span = Span::mixed_site());
+                    let elem = without_lifetimes(&reference.elem);
+                    quote_spanned! {span=>
+                        let #held = #value;
+                        #allow
+                        let #name = #private::normalized::<#elem, _>(&#held);
+                    }
+                }
+                Type::ImplTrait(_) => quote_spanned!(span=> #allow let #name = #value;),
+                _ => {
+                    let ty = without_lifetimes(ty);
+                    quote_spanned!(span=> #allow let #name: #ty = #value;)
+                }
+            })
+        });
+        quote!(#(#lets)*)
+    }
+}
+
+/// The new value lives in the function: it has none of the lifetimes of the old one.
+fn without_lifetimes(ty: &Type) -> Type {
+    struct Eraser;
+    impl VisitMut for Eraser {
+        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+            if lifetime.ident != "static" {
+                lifetime.ident = Ident::new("_", lifetime.ident.span());
+            }
+        }
+    }
+    let mut ty = ty.clone();
+    Eraser.visit_type_mut(&mut ty);
+    ty
+}
+
+fn tuple(names: impl ExactSizeIterator<Item = impl ToTokens>) -> TokenStream {
+    if names.len() == 1 { quote!((#(#names,)*)) } else { quote!((#(#names),*)) }
+}
+
+impl Expansion<'_> {
+    /// The durations whose numbers the macro knows, and all else that is constant.
+    pub(super) fn constant_policy(&self) -> TokenStream {
+        let private = &self.private;
+        let policy = &self.spec.policy;
+        let number = |number: u64| proc_macro2::Literal::u64_unsuffixed(number);
+        let ttl = number(policy.ttl.as_ref().and_then(Duration::millis).unwrap_or_default());
+        let mut said: Vec<(&str, u64)> = Vec::new();
+        for (name, span) in policy.spans().filter(|(name, _)| *name != "ttl") {
+            match span {
+                Duration::Millis(millis) => said.push((name, *millis)),
+                // That there is a window is known without its length.
+                Duration::AtRunTime(_) if name == "refresh_before" => said.push((name, 0)),
+                Duration::AtRunTime(_) => {}
+            }
+        }
+        if let Some(Window::Percent(percent)) = policy.refresh_before {
+            said.push(("refresh_percent", percent.into()));
+        }
+        let numbers = [
+            ("jitter_permille", policy.jitter_permille.map(u64::from)),
+            ("version", policy.version.map(u64::from)),
+            ("max_concurrency", policy.max_concurrency.map(u64::from)),
+        ];
+        said.extend(numbers.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        let said = said.into_iter().map(|(name, value)| {
+            let (name, value) = (format_ident!("{name}"), number(value));
+            quote!(.#name(#value))
+        });
+        let compress = self.spec.values.compression.map(|(method, span, above)| {
+            // Below this, what is saved is not worth the work.
+            let above = number(above.map_or(1024, u64::from));
+            let method = match method {
+                Method::Lz4 => quote_spanned!(span=> lz4),
+                Method::Zstd => quote_spanned!(span=> zstd),
+            };
+            let private = self.private_at(span);
+            quote_spanned!(span=> .compress(#private::codec::#method::<()>(#above)))
+        });
+        quote!(#private::Policy::new(#ttl) #(#said)* #compress)
+    }
+}

@@ -1,0 +1,611 @@
+//! The key: which names it can refer to, and that none is forgotten.
+
+use proc_macro2::{Ident, Span};
+use syn::ext::IdentExt;
+use syn::{Expr, GenericParam, LitStr, Member, Path, Type};
+
+use crate::args::Given;
+use crate::block::Block;
+use crate::errors::Errors;
+use crate::function::{Function, ungrouped};
+use crate::generics::{Names, name_of, names_in, tied_to};
+use crate::params::Param;
+use crate::policy;
+use crate::signature::{self, first_type_argument, spaceless};
+use crate::suggest::closest;
+use crate::template::{self, Form, Placeholder};
+
+pub(crate) struct Key {
+    /// The default key: `text` and the first literal still lack the path of the module.
+    pub(crate) in_module: bool,
+    pub(crate) text: String,
+    pub(crate) segments: Vec<Segment>,
+}
+
+pub(crate) enum Segment {
+    Literal(String),
+    Value(Value),
+}
+
+pub(crate) struct Value {
+    pub(crate) source: Source,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) form: Form,
+}
+
+pub(crate) enum Source {
+    /// What a parameter is called, or what its pattern binds; and its place in `Spec::params`.
+    Name { param: usize, name: Ident },
+    /// `T::KIND`, `T::kind()`, or the constant `N`.
+    Path { path: Path, called: bool },
+}
+
+pub(crate) enum Step {
+    Field(Member),
+    Method(Ident),
+}
+
+impl Key {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Value(value) => Some(value),
+            Segment::Literal(_) => None,
+        })
+    }
+
+    /// Whether the parameter at this place stands in it, as a whole or by a part.
+    pub(crate) fn uses(&self, index: usize) -> bool {
+        self.values()
+            .any(|value| matches!(value.source, Source::Name { param, .. } if param == index))
+    }
+
+    fn names(&self, ident: &Ident) -> bool {
+        self.values()
+            .any(|value| matches!(&value.source, Source::Name { name, .. } if name == ident))
+    }
+
+    /// The generic parameters that it names itself: `T` of `{T::KIND}`.
+    pub(crate) fn generics(&self) -> Names {
+        self.values()
+            .filter_map(|value| match &value.source {
+                Source::Path { path, .. } => Some(path.segments[0].ident.unraw().to_string()),
+                Source::Name { .. } => None,
+            })
+            .collect()
+    }
+}
+
+/// The names that a key and `skip` can refer to.
+pub(crate) struct Scope<'a> {
+    pub(crate) function: &'a Function,
+    pub(crate) block: Option<&'a Block>,
+    pub(crate) params: &'a [Param],
+    pub(crate) skip: &'a [Ident],
+    /// What need not be in the key, because of what it is used for: the cache itself, and flags that
+    /// say how to call.
+    pub(crate) aside: Names,
+    /// The variables that `bypass_if` and `refresh_if` read.
+    pub(crate) asked: Names,
+    pub(crate) errors: &'a Errors,
+}
+
+impl Scope<'_> {
+    /// Where the name is bound.
+    fn position(&self, name: &str) -> Option<usize> {
+        self.params.iter().position(|param| param.binds(name))
+    }
+
+    pub(crate) fn is_parameter(&self, name: &str) -> bool {
+        self.position(name).is_some()
+    }
+
+    pub(crate) fn is_skipped(&self, name: &str) -> bool {
+        self.skip.iter().any(|skipped| skipped.unraw() == name)
+    }
+
+    fn may_be_left_out(&self, name: &str) -> bool {
+        self.is_skipped(name) || self.aside.contains(name)
+    }
+
+    /// The function's own, and those of the block around it.
+    fn generic_params(&self) -> impl Iterator<Item = &GenericParam> {
+        let of_block = self.block.into_iter().flat_map(|block| &block.generics.params);
+        of_block.chain(&self.function.sig.generics.params)
+    }
+
+    fn generics(&self) -> Names {
+        let mut names: Names = self.generic_params().map(name_of).collect();
+        if self.block.is_some_and(Block::is_trait) {
+            names.insert("Self".to_owned());
+        }
+        names
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = self.params.iter().flat_map(Param::names);
+        names.map(|name| name.unraw().to_string()).collect()
+    }
+
+    pub(crate) fn check_skip(&self) {
+        let generics = self.generics();
+        for (index, ident) in self.skip.iter().enumerate() {
+            let name = ident.unraw().to_string();
+            if self.skip[..index].iter().any(|earlier| *earlier == name) {
+                self.errors
+                    .at(ident.span(), format!("`{name}` stands twice in `skip`: keep one of them"));
+            } else if self.position(&name).is_none() && !generics.contains(&name) {
+                let names = self.names();
+                let candidates = names.iter().chain(&generics).map(String::as_str);
+                self.errors.at(
+                    ident.span(),
+                    format!("`skip({name})`: {}", no_such_parameter(&name, candidates)),
+                );
+            }
+        }
+    }
+
+    /// `None` if it has a mistake.
+    pub(crate) fn given_key(&self, given: &Given<Expr>) -> Option<Key> {
+        let Some(syn::Lit::Str(literal)) = policy::literal(&given.value) else {
+            self.errors.on(
+                &given.value,
+                "`key` is a string literal, checked when the code is compiled: \
+                 write `key = \"user:{id}\"`",
+            );
+            return None;
+        };
+        let text = literal.value();
+        let parsed = match template::parse(&text) {
+            Ok(parsed) => parsed,
+            Err(mistakes) => {
+                for mistake in mistakes {
+                    self.errors.at(literal.span(), format!("the key {text:?}: {mistake}"));
+                }
+                return None;
+            }
+        };
+        // No shortcut: all unknown names are to be reported.
+        let segments: Vec<Option<Segment>> = parsed
+            .into_iter()
+            .map(|segment| match segment {
+                template::Segment::Literal(text) => Some(Segment::Literal(text)),
+                template::Segment::Placeholder(placeholder) => {
+                    self.value(&placeholder, literal).map(Segment::Value)
+                }
+            })
+            .collect();
+        let segments = segments.into_iter().collect::<Option<_>>()?;
+        Some(Key { in_module: false, text, segments })
+    }
+
+    fn value(&self, placeholder: &Placeholder, literal: &LitStr) -> Option<Value> {
+        let refuse = |why: &str| {
+            self.errors.at(literal.span(), format!("`{placeholder}` in the key: {why}"));
+        };
+        let source = match self.source(placeholder, literal) {
+            Ok(source) => source,
+            Err(why) => {
+                refuse(&why);
+                return None;
+            }
+        };
+        let mut steps = Vec::new();
+        for step in &placeholder.steps {
+            let Some(step) = resolved(step, literal.span()) else {
+                let (template::Step::Field(name) | template::Step::Method(name)) = step;
+                refuse(&format!("`{name}` cannot be the name of a field or method"));
+                return None;
+            };
+            steps.push(step);
+        }
+        if let Source::Name { param, .. } = &source
+            && steps.is_empty()
+            && placeholder.form == Form::Display
+            && self.params[*param].pattern.is_none()
+            && let Some(repair) = undisplayable(&self.params[*param].ty, placeholder.name())
+        {
+            refuse(&repair);
+            return None;
+        }
+        Some(Value { source, steps, form: placeholder.form })
+    }
+
+    fn source(&self, placeholder: &Placeholder, literal: &LitStr) -> Result<Source, String> {
+        let name = placeholder.name();
+        if placeholder.is_path() {
+            return self.path(placeholder, literal);
+        }
+        if let Some(param) = self.position(name) {
+            let found = self.params[param].names().into_iter().find(|bound| bound.unraw() == name);
+            // `position` has found it there.
+            let name = found.unwrap_or_else(|| self.params[param].ident.clone());
+            return Ok(Source::Name { param, name });
+        }
+        let generic = self.generic_params().find(|param| name_of(param) == name);
+        match generic {
+            Some(GenericParam::Const(constant)) => {
+                Ok(Source::Path { path: Path::from(constant.ident.clone()), called: false })
+            }
+            Some(_) => Err(format!(
+                "`{name}` is a type, and the names of types are not stable: give it a constant and write \
+                 `{{{name}::KIND}}`, or write `skip({name})`"
+            )),
+            None if name == "self" => Err("this function has no `self`".to_owned()),
+            None => Err(no_such_parameter(name, self.names().iter().map(String::as_str))),
+        }
+    }
+
+    /// `T::KIND`: a path that begins with a type parameter, or with `Self`.
+    fn path(&self, placeholder: &Placeholder, literal: &LitStr) -> Result<Source, String> {
+        let name = placeholder.name();
+        let types = self.generic_params().filter(|param| matches!(param, GenericParam::Type(_)));
+        let types: Vec<String> = types.map(name_of).collect();
+        if name != "Self" && !types.iter().any(|ty| ty == name) {
+            return Err(format!(
+                "a path in a key begins with a type parameter or with `Self`, {}",
+                if let Some(ty) = types.first() {
+                    format!("as in `{{{ty}::KIND}}`")
+                } else if self.block.is_none() && self.function.is_associated() {
+                    format!(
+                        "and this function has no type parameter: if `{name}` is one of the `impl` around \
+                         it, write `#[redis_cached::methods]` on that"
+                    )
+                } else {
+                    "and this function has no type parameter: write what does not depend on the call \
+                     into the text of the key"
+                        .to_owned()
+                }
+            ));
+        }
+        let mut path = Path { leading_colon: None, segments: syn::punctuated::Punctuated::new() };
+        for segment in &placeholder.root {
+            let ident = identifier(segment, literal.span())
+                .ok_or_else(|| format!("`{segment}` cannot stand in a path"))?;
+            path.segments.push(ident.into());
+        }
+        Ok(Source::Path { path, called: placeholder.root_is_called })
+    }
+
+    /// The function's name, and all parameters that are not skipped.
+    pub(crate) fn default_key(&self, id: Option<&str>) -> Key {
+        let name = self.function.sig.ident.unraw().to_string();
+        let mut text = id.unwrap_or(&name).to_owned();
+        let mut segments = Vec::new();
+        let mut literal = text.clone();
+        for (index, param) in self.params.iter().enumerate() {
+            for ident in param.names() {
+                let name = ident.unraw().to_string();
+                if param.is_self() || self.may_be_left_out(&name) {
+                    continue;
+                }
+                let form = match kind(&param.ty) {
+                    _ if param.pattern.is_some() => Form::Display,
+                    Kind::Option => Form::Optional,
+                    Kind::Collection => Form::Hash,
+                    Kind::Other => Form::Display,
+                };
+                text = format!("{text}:{}", written(&name, form));
+                literal.push(':');
+                segments.push(Segment::Literal(std::mem::take(&mut literal)));
+                let source = Source::Name { param: index, name: ident };
+                segments.push(Segment::Value(Value { source, steps: Vec::new(), form }));
+            }
+        }
+        if !literal.is_empty() {
+            segments.push(Segment::Literal(literal));
+        }
+        Key { in_module: id.is_none(), text, segments }
+    }
+
+    pub(crate) fn check_key(&self, key: &Key) {
+        for param in self.params {
+            for ident in param.names() {
+                let name = ident.unraw().to_string();
+                match (key.names(&ident), self.is_skipped(&name)) {
+                    (true, true) => self.used_and_skipped(&name),
+                    (false, false) if !self.may_be_left_out(&name) && !self.is_misspelt(&name) => {
+                        self.forgotten(param, &ident, key);
+                    }
+                    (true, false) => signature::check_in_key(param, &name, self.errors),
+                    (false, _) => {}
+                }
+            }
+        }
+    }
+
+    /// In `skip`, which has its own error.
+    fn is_misspelt(&self, name: &str) -> bool {
+        let names = self.names();
+        self.skip
+            .iter()
+            .map(|skipped| skipped.unraw().to_string())
+            .filter(|skipped| self.position(skipped).is_none())
+            .any(|skipped| closest(&skipped, names.iter().map(String::as_str)) == Some(name))
+    }
+
+    fn used_and_skipped(&self, name: &str) {
+        let skipped = self.skip.iter().find(|skipped| skipped.unraw() == name);
+        self.errors.at(
+            skipped.map_or_else(Span::call_site, Ident::span),
+            format!(
+                "`{name}` is in the key and in `skip`: take it out of `skip` if it influences the \
+                 value, and out of the key if it does not"
+            ),
+        );
+    }
+
+    fn forgotten(&self, param: &Param, ident: &Ident, key: &Key) {
+        let name = ident.unraw().to_string();
+        let placeholder = if param.is_self() {
+            "{self.field}".to_owned()
+        } else if param.pattern.is_some() {
+            written(&name, Form::Display)
+        } else {
+            match kind(&param.ty) {
+                Kind::Option => written(&name, Form::Optional),
+                Kind::Collection => written(&name, Form::Hash),
+                Kind::Other => written(&name, Form::Display),
+            }
+        };
+        let colon = if key.text.ends_with(':') { "" } else { ":" };
+        let template = format!("{}{colon}{placeholder}", key.text);
+        let skip = self.skip_with(&name);
+        let (what, part) = if param.is_self() {
+            ("`self`".to_owned(), "those of its fields that influence the value")
+        } else {
+            (format!("parameter `{name}`"), "it")
+        };
+        let flag = if self.asked.contains(&name) && is_bool(&param.ty) {
+            ". That `bypass_if` or `refresh_if` asks it is not enough, since the body mentions it too"
+                .to_owned()
+        } else if is_flag(param, &name) {
+            format!(", or, if it only asks for a new value, write `refresh_if = {name}`")
+        } else if name.split('_').any(|word| ["default", "fallback"].contains(&word)) {
+            format!(
+                ", or, if it only stands in for a value that is not there, return an `Option` and write \
+                 `.unwrap_or({name})` behind the call"
+            )
+        } else {
+            String::new()
+        };
+        self.errors.at(
+            ident.span(),
+            format!(
+                "{what} is neither in the key nor in `skip`: two calls that differ only in it \
+                 would share one value. Put {part} into the key: `key = {template:?}`, or, if it \
+                 does not influence the value, write `{skip}`{flag}"
+            ),
+        );
+    }
+
+    /// The user's `skip` with one more name, and without those that are misspelt.
+    fn skip_with(&self, name: &str) -> String {
+        let generics = self.generics();
+        let mut names: Vec<String> = self
+            .skip
+            .iter()
+            .map(|skipped| skipped.unraw().to_string())
+            .filter(|skipped| self.position(skipped).is_some() || generics.contains(skipped))
+            .collect();
+        names.push(name.to_owned());
+        format!("skip({})", names.join(", "))
+    }
+
+    /// A type or constant that can change the value is in the key by a path that the user names:
+    /// nothing in a key may depend on how the compiler names types.
+    pub(crate) fn check_generics(&self, key: &Key) {
+        let returned = self.function.returned().ty().map(names_in).unwrap_or_default();
+        let named = key.generics();
+        let mut skipped = Names::new();
+        for (index, param) in self.params.iter().enumerate() {
+            let mut mentioned = names_in(&param.ty);
+            if param.is_self()
+                && let Some(block) = self.block
+            {
+                mentioned.extend(block.names_in_self());
+            }
+            if !key.uses(index) {
+                skipped.extend(mentioned);
+            }
+        }
+        let harmless = tied_to(&self.function.sig.generics, skipped);
+        for generic in self.generic_params() {
+            let name = name_of(generic);
+            let is_lifetime = matches!(generic, GenericParam::Lifetime(_));
+            if is_lifetime || self.is_skipped(&name) || named.contains(&name) {
+                continue;
+            }
+            // That an argument of this type is in the key says nothing: `UserId(5)` and `TeamId(5)`
+            // print alike.
+            let influences = returned.contains(&name)
+                || !harmless.contains(&name)
+                || self.function.body_mentions(&name)
+                || self.is_in_key(key, &name);
+            if influences {
+                self.forgotten_generic(generic, &name, returned.contains(&name), key);
+            }
+        }
+        self.check_self_of_trait(key, &named);
+    }
+
+    fn is_in_key(&self, key: &Key, generic: &str) -> bool {
+        let used = self.params.iter().enumerate().filter(|(index, _)| key.uses(*index));
+        used.into_iter().any(|(_, param)| {
+            names_in(&param.ty).contains(generic)
+                || (param.is_self()
+                    && self.block.is_some_and(|block| block.names_in_self().contains(generic)))
+        })
+    }
+
+    fn forgotten_generic(&self, generic: &GenericParam, name: &str, is_returned: bool, key: &Key) {
+        let placeholder = match generic {
+            GenericParam::Const(_) => format!("{{{name}}}"),
+            _ => format!("{{{name}::KIND}}"),
+        };
+        let colon = if key.text.ends_with(':') { "" } else { ":" };
+        let template = format!("{}{colon}{placeholder}", key.text);
+        let what =
+            if is_returned { "stands in the return type" } else { "can influence the value" };
+        let constant = match generic {
+            GenericParam::Const(_) => "",
+            _ => " by a constant that a trait gives it, as `const KIND: &str`",
+        };
+        let because = if is_returned {
+            "if the arguments in the key determine it"
+        } else {
+            "if it does not influence the value"
+        };
+        self.errors.on(
+            generic,
+            format!(
+                "`{name}` {what}, but is not in the key: calls that differ only in it would share one \
+                 key. Put it in{constant}: `key = {template:?}`, or, {because}, write `{}`",
+                self.skip_with(name)
+            ),
+        );
+    }
+
+    /// All types that implement a trait run its provided methods.
+    fn check_self_of_trait(&self, key: &Key, named: &Names) {
+        let is_trait = self.block.is_some_and(Block::is_trait);
+        let has_self = self.params.iter().any(Param::is_self);
+        if is_trait && !has_self && !named.contains("Self") && !self.is_skipped("Self") {
+            let colon = if key.text.ends_with(':') { "" } else { ":" };
+            let template = format!("{}{colon}{{Self::KIND}}", key.text);
+            self.errors.at(
+                self.function.sig.ident.span(),
+                format!(
+                    "every type that implements this trait has this function, and all would share one \
+                     key. Put a constant of the type into it: `key = {template:?}`, or, if the type \
+                     does not influence the value, write `{}`",
+                    self.skip_with("Self")
+                ),
+            );
+        }
+    }
+}
+
+fn written(name: &str, form: Form) -> String {
+    match form {
+        Form::Display => format!("{{{name}}}"),
+        Form::Optional => format!("{{{name}?}}"),
+        Form::Hash => format!("{{{name}:hash}}"),
+    }
+}
+
+/// What can be told of a type by its spelling; aliases are left to the compiler.
+enum Kind {
+    Option,
+    Collection,
+    Other,
+}
+
+fn kind(ty: &Type) -> Kind {
+    match ungrouped(ty) {
+        Type::Reference(reference) => kind(&reference.elem),
+        Type::Slice(_) | Type::Array(_) => Kind::Collection,
+        Type::Tuple(tuple) if !tuple.elems.is_empty() => Kind::Collection,
+        Type::Path(path) if path.qself.is_none() => {
+            let last = path.path.segments.last().map(|segment| segment.ident.to_string());
+            match last.as_deref() {
+                Some("Option") => match first_type_argument(ty).map(kind) {
+                    Some(Kind::Collection) => Kind::Collection,
+                    _ => Kind::Option,
+                },
+                Some(
+                    "Vec" | "HashMap" | "HashSet" | "BTreeMap" | "BTreeSet" | "VecDeque"
+                    | "PathBuf" | "Path",
+                ) => Kind::Collection,
+                _ => Kind::Other,
+            }
+        }
+        _ => Kind::Other,
+    }
+}
+
+fn undisplayable(ty: &Type, name: &str) -> Option<String> {
+    match kind(ty) {
+        Kind::Option => Some(format!(
+            "an `Option` has no `Display`: write `{{{name}?}}`, of which `None` and an empty text differ"
+        )),
+        Kind::Collection => Some(format!(
+            "`{}` has no `Display`: write `{{{name}:hash}}`, a digest of all that is in it, or a part of \
+             it, as in `{{{name}.part}}`",
+            spaceless(ty)
+        )),
+        Kind::Other => None,
+    }
+}
+
+pub(crate) fn is_bool(ty: &Type) -> bool {
+    match ungrouped(ty) {
+        Type::Reference(reference) => is_bool(&reference.elem),
+        Type::Path(path) => path.path.is_ident("bool"),
+        _ => false,
+    }
+}
+
+/// A `bool` that is called like the wish for a new value.
+fn is_flag(param: &Param, name: &str) -> bool {
+    const WISHES: [&str; 12] = [
+        "force",
+        "forced",
+        "refresh",
+        "reload",
+        "recompute",
+        "renew",
+        "fresh",
+        "bust",
+        "bypass",
+        "skip",
+        "nocache",
+        "no",
+    ];
+    is_bool(&param.ty) && name.split('_').any(|word| WISHES.contains(&word))
+}
+
+pub(crate) fn no_such_parameter<'a>(
+    name: &str,
+    candidates: impl Iterator<Item = &'a str> + Clone,
+) -> String {
+    if let Some(near) = closest(name, candidates.clone()) {
+        return format!("there is no parameter `{name}`, did you mean `{near}`?");
+    }
+    let all: Vec<&str> = candidates.collect();
+    if all.is_empty() {
+        format!("there is no parameter `{name}`; the function has none")
+    } else {
+        format!("there is no parameter `{name}`; there are `{}`", all.join("`, `"))
+    }
+}
+
+fn resolved(step: &template::Step, literal: Span) -> Option<Step> {
+    match step {
+        template::Step::Method(name) => identifier(name, literal).map(Step::Method),
+        template::Step::Field(name) => {
+            if let Ok(index) = name.parse() {
+                let span = Span::call_site().located_at(literal);
+                return Some(Step::Field(Member::Unnamed(syn::Index { index, span })));
+            }
+            identifier(name, literal).map(|name| Step::Field(Member::Named(name)))
+        }
+    }
+}
+
+/// Keywords are names only as `r#type`.
+fn identifier(name: &str, literal: Span) -> Option<Ident> {
+    // Shown at the template, but not written there: the compiler would offer to replace all of it
+    // by the name of another field.
+    let span = Span::call_site().located_at(literal);
+    if name == "Self" {
+        return Some(Ident::new(name, span));
+    }
+    // A keyword of edition 2024, which is that of all tokens of the macro's own, but not one to syn.
+    let is_keyword = name == "gen";
+    let mut ident = [name.to_owned(), format!("r#{name}")]
+        .iter()
+        .skip(usize::from(is_keyword))
+        .find_map(|text| syn::parse_str::<Ident>(text).ok())?;
+    ident.set_span(span);
+    Some(ident)
+}

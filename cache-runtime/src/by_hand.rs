@@ -1,0 +1,114 @@
+//! What handles ask of one entry: look, store, invalidate, expire. Without the type of its value.
+//!
+//! Each gives a boxed future. The compiler makes a copy of an `async fn` in every crate that awaits
+//! it, with all that it awaits itself; of a `dyn Future` it makes none.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::body::{self, Product};
+use crate::codec;
+use crate::codec::compression::expand;
+use crate::entry::{self, Found};
+use crate::error::{Error, ErrorKind};
+use crate::freshness::{self, Freshness};
+use crate::handle::State;
+use crate::lease;
+use crate::lookup::Request;
+use crate::store::{Commit, StoreError};
+use crate::tags;
+
+/// A future without its type.
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A stored value as bytes.
+pub(crate) struct Looked {
+    pub(crate) codec: codec::Id,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) state: State,
+    pub(crate) age: Option<Duration>,
+}
+
+/// What a call would be served, if it accepts the value.
+pub(crate) fn look(request: Request) -> Boxed<'static, Result<Option<Looked>, Error>> {
+    Box::pin(async move {
+        let deadline = request.cache.deadline();
+        let read = request.cache.store.read(&request.key, &request.tags, deadline).await;
+        let (stored, nonces) = read.map_err(unavailable)?;
+        if stored.is_empty() {
+            return Ok(None);
+        }
+        let Found::Usable(found) = entry::find(&stored, request.fingerprint, request.key.digest())
+        else {
+            return Ok(None);
+        };
+        if !tags::hold(&found.stamps, &request.tags, &nonces) {
+            return Ok(None);
+        }
+        let Ok(payload) = expand(found.compressed, found.payload) else { return Ok(None) };
+        let now = request.cache.store.latest_now(&request.key);
+        let state = match freshness::judge(&found.life, now, request.policy.refreshes()) {
+            Freshness::Fresh => State::Fresh,
+            Freshness::Stale => State::Stale,
+            Freshness::Expired => return Ok(None),
+        };
+        let age = now.map(|now| Duration::from_millis(now.saturating_sub(found.life.born_at)));
+        Ok(Some(Looked { codec: found.codec, payload: payload.into_owned(), state, age }))
+    })
+}
+
+/// Stores a value under a lease that is taken from whoever has it.
+pub(crate) fn store(request: Request, product: Product) -> Boxed<'static, Result<(), Error>> {
+    Box::pin(async move {
+        let lock_ttl = request.policy.lock_ttl;
+        let deadline = request.cache.deadline();
+        let mut lease = lease::seize(&request.cache, &request.key, lock_ttl, deadline)
+            .await
+            .map_err(unconfirmed)?;
+        let ttl = request.policy.ttl;
+        lease.capture(&request.tags, ttl, deadline).await.map_err(unconfirmed)?;
+        match body::commit(&request, lease, &product).await {
+            Ok(Commit::Stored) => Ok(()),
+            Ok(Commit::Unwanted) => Err(ErrorKind::Unwanted.into()),
+            Ok(Commit::Refused) => Err(ErrorKind::Superseded.into()),
+            Ok(Commit::Late) => Err(ErrorKind::TooLate.into()),
+            Err(error) => Err(unconfirmed(error)),
+        }
+    })
+}
+
+pub(crate) fn invalidate(request: Request) -> Boxed<'static, Result<(), Error>> {
+    Box::pin(async move {
+        let deadline = request.cache.deadline();
+        request.cache.store.invalidate(&request.key, deadline).await.map_err(unconfirmed)
+    })
+}
+
+/// Without a refresh to come it is an invalidation.
+pub(crate) fn expire(request: Request) -> Boxed<'static, Result<(), Error>> {
+    if !request.policy.refreshes() {
+        return invalidate(request);
+    }
+    Box::pin(async move {
+        let deadline = request.cache.deadline();
+        request.cache.store.expire(&request.key, deadline).await.map_err(unconfirmed)?;
+        // This process may have asked for the key a moment ago, and would not ask again so soon.
+        request.cache.refreshes.forget(&request.key);
+        Ok(())
+    })
+}
+
+pub(crate) fn remaining(request: Request) -> Boxed<'static, Result<Option<Duration>, Error>> {
+    Box::pin(async move {
+        let deadline = request.cache.deadline();
+        request.cache.store.remaining(&request.key, deadline).await.map_err(unavailable)
+    })
+}
+
+fn unavailable(error: StoreError) -> Error {
+    ErrorKind::Unavailable(error).into()
+}
+
+pub(crate) fn unconfirmed(error: StoreError) -> Error {
+    ErrorKind::Unconfirmed(error).into()
+}

@@ -1,8 +1,0 @@
-use redis_cached::redis_cached;
-
-#[redis_cached(key = "user:{id}", ttl = "5m", tags = ["users"])]
-async fn load(id: u64) -> u64 {
-    id
-}
-
-fn main() {}

@@ -1,0 +1,12 @@
+use redis_cached::redis_cached;
+
+async fn other(id: u64) -> u64 {
+    id
+}
+
+#[redis_cached(key = "user:{id}", ttl = "5m", same_entries_as = other)]
+async fn load(id: u64) -> u64 {
+    id
+}
+
+fn main() {}

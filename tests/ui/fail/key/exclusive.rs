@@ -1,0 +1,9 @@
+use redis_cached::redis_cached;
+
+#[redis_cached(key = "user:{id}", ttl = "5m")]
+async fn load(id: &mut u64) -> u64 {
+    *id += 1;
+    *id
+}
+
+fn main() {}

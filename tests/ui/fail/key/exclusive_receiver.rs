@@ -1,0 +1,14 @@
+use redis_cached::redis_cached;
+
+struct Repo {
+    tenant: u64,
+}
+
+impl Repo {
+    #[redis_cached(key = "user:{self.tenant}:{id}", ttl = "5m")]
+    async fn load(&mut self, id: u64) -> u64 {
+        self.tenant + id
+    }
+}
+
+fn main() {}

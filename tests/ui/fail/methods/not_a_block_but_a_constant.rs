@@ -1,0 +1,4 @@
+#[redis_cached::methods]
+const USERS: u64 = 1;
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[redis_cached::methods]
+struct Repo {
+    id: u64,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use redis_cached::redis_cached;
+
+#[redis_cached(key = "user:{email}", ttl = "5m", normalize(email = email.len()))]
+async fn load(email: String) -> String {
+    email
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use redis_cached::redis_cached;
+
+struct Repo;
+
+#[redis_cached(key = "user:{id}", ttl = "5m")]
+impl Repo {
+    async fn load(&self, id: u64) -> u64 {
+        id
+    }
+}
+
+fn main() {}

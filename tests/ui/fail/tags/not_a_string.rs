@@ -1,0 +1,8 @@
+use redis_cached::redis_cached;
+
+#[redis_cached(key = "user:{id}", ttl = "5m", tags = [users])]
+async fn load(id: u64) -> u64 {
+    id
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use redis_cached::redis_cached;
+
+struct Filter {
+    ids: Vec<u64>,
+}
+
+#[redis_cached(key = "list:{filter.ids}", ttl = "5m")]
+async fn list(filter: Filter) -> usize {
+    filter.ids.len()
+}
+
+fn main() {}

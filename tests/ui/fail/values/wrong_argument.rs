@@ -1,0 +1,8 @@
+use redis_cached::redis_cached;
+
+#[redis_cached(key = "user:{id}", ttl = "5m", cache_if = |values: &String| values.is_empty())]
+async fn load(id: u64) -> Result<Vec<u64>, String> {
+    Ok(vec![id])
+}
+
+fn main() {}
