@@ -2,16 +2,17 @@
 
 use proc_macro2::{Ident, Span};
 use syn::ext::IdentExt;
-use syn::{Expr, GenericParam, LitStr, Member, Path, Type};
+use syn::{Expr, GenericParam, LitStr, Member, Path};
 
 use crate::args::Given;
 use crate::block::Block;
 use crate::errors::Errors;
-use crate::function::{Function, ungrouped};
+use crate::function::Function;
 use crate::generics::{Names, name_of, names_in, tied_to};
 use crate::params::Param;
 use crate::policy;
-use crate::signature::{self, first_type_argument, spaceless};
+use crate::signature;
+use crate::spelling::{Kind, is_bool, is_flag, kind, undisplayable};
 use crate::suggest::closest;
 use crate::template::{self, Form, Placeholder};
 
@@ -491,77 +492,6 @@ fn written(name: &str, form: Form) -> String {
         Form::Optional => format!("{{{name}?}}"),
         Form::Hash => format!("{{{name}:hash}}"),
     }
-}
-
-/// What can be told of a type by its spelling; aliases are left to the compiler.
-enum Kind {
-    Option,
-    Collection,
-    Other,
-}
-
-fn kind(ty: &Type) -> Kind {
-    match ungrouped(ty) {
-        Type::Reference(reference) => kind(&reference.elem),
-        Type::Slice(_) | Type::Array(_) => Kind::Collection,
-        Type::Tuple(tuple) if !tuple.elems.is_empty() => Kind::Collection,
-        Type::Path(path) if path.qself.is_none() => {
-            let last = path.path.segments.last().map(|segment| segment.ident.to_string());
-            match last.as_deref() {
-                Some("Option") => match first_type_argument(ty).map(kind) {
-                    Some(Kind::Collection) => Kind::Collection,
-                    _ => Kind::Option,
-                },
-                Some(
-                    "Vec" | "HashMap" | "HashSet" | "BTreeMap" | "BTreeSet" | "VecDeque"
-                    | "PathBuf" | "Path",
-                ) => Kind::Collection,
-                _ => Kind::Other,
-            }
-        }
-        _ => Kind::Other,
-    }
-}
-
-fn undisplayable(ty: &Type, name: &str) -> Option<String> {
-    match kind(ty) {
-        Kind::Option => Some(format!(
-            "an `Option` has no `Display`: write `{{{name}?}}`, of which `None` and an empty text differ"
-        )),
-        Kind::Collection => Some(format!(
-            "`{}` has no `Display`: write `{{{name}:hash}}`, a digest of all that is in it, or a part of \
-             it, as in `{{{name}.part}}`",
-            spaceless(ty)
-        )),
-        Kind::Other => None,
-    }
-}
-
-pub(crate) fn is_bool(ty: &Type) -> bool {
-    match ungrouped(ty) {
-        Type::Reference(reference) => is_bool(&reference.elem),
-        Type::Path(path) => path.path.is_ident("bool"),
-        _ => false,
-    }
-}
-
-/// A `bool` that is called like the wish for a new value.
-fn is_flag(param: &Param, name: &str) -> bool {
-    const WISHES: [&str; 12] = [
-        "force",
-        "forced",
-        "refresh",
-        "reload",
-        "recompute",
-        "renew",
-        "fresh",
-        "bust",
-        "bypass",
-        "skip",
-        "nocache",
-        "no",
-    ];
-    is_bool(&param.ty) && name.split('_').any(|word| WISHES.contains(&word))
 }
 
 pub(crate) fn no_such_parameter<'a>(

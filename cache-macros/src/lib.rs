@@ -14,6 +14,7 @@ mod params;
 mod policy;
 mod signature;
 mod spec;
+mod spelling;
 mod suggest;
 mod template;
 

@@ -11,10 +11,11 @@ use crate::block::Block;
 use crate::errors::Errors;
 use crate::function::Function;
 use crate::generics::{Names, names_in, variables_in};
-use crate::key::{Key, Scope, is_bool, no_such_parameter};
+use crate::key::{Key, Scope, no_such_parameter};
 use crate::params::{self, Param, Passing};
 use crate::policy::{self, Policy};
 use crate::signature;
+use crate::spelling::is_bool;
 use crate::suggest::closest;
 use crate::template;
 

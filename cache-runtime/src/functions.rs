@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::key::{Piece, Segment};
-use crate::site::{Policy, Site, Warning, Window};
+use crate::policy::{Policy, Window};
+use crate::site::{Site, Warning};
 use crate::sync::lock;
 use crate::telemetry;
 

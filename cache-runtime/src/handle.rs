@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::body;
 use crate::by_hand::{self, Looked};
 use crate::codec::Bincode;
-use crate::computation::{Form, Stored};
 use crate::error::{Error, ErrorKind};
 use crate::lookup::Request;
 use crate::private::Target;
+use crate::returns::{Form, Stored};
 
 /// A handle to the entry that a cached function has, or may have, for some arguments.
 ///

@@ -13,8 +13,7 @@ use serde::Serialize;
 use crate::by_hand::Boxed;
 use crate::cache::{self, Cache};
 use crate::codec::Format;
-use crate::computation::Form;
-pub use crate::computation::{Asking, Call, Calling, Optional, Returns, Shape, Stored};
+pub use crate::computation::{Asking, Call, Calling};
 pub use crate::entries::Entries;
 use crate::error::SharedError;
 pub use crate::handle::Entry;
@@ -22,8 +21,11 @@ pub use crate::key::Segment;
 use crate::key::{Key, Piece};
 use crate::key_hash::key_hash;
 use crate::lookup::{self, Asked, Request};
+pub use crate::policy::Policy;
+use crate::returns::Form;
+pub use crate::returns::{Optional, Returns, Shape, Stored};
+pub use crate::site::Site;
 use crate::site::Warning;
-pub use crate::site::{Policy, Site};
 use crate::telemetry;
 
 /// The cache that a call uses, or none.

@@ -1,0 +1,145 @@
+//! Computes: as the leader of a flight, by force, or for one caller alone.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::body::{self, Product};
+use crate::computation::{Computation, Finished};
+use crate::lease;
+use crate::lookup::{Landed, Lead, Request};
+use crate::places::{self, Place};
+use crate::site::Warning;
+use crate::store::Old;
+use crate::telemetry::{self, Outcome};
+
+/// Runs the body as the leader of a flight, under the lease in its baton if there is one. `deadline` is
+/// for what the store is asked before.
+pub(crate) async fn compute(
+    request: &Request,
+    computation: &mut dyn Computation,
+    mut leader: Lead,
+    place: Place,
+    deadline: Instant,
+) -> Outcome {
+    // Also under a lease that another left: between its capture and this body may be an invalidation.
+    if let Some(lease) = &mut leader.baton
+        && !body::capture(request, lease, deadline).await
+    {
+        leader.baton = None;
+    }
+    // Behind the capture: who joins while it is under way is answered by a body that begins after its
+    // call, whatever became of the tags meanwhile. Stamps are for those who read the entry later.
+    leader.seal();
+    let finished = body::run(request, computation, leader.baton.as_ref()).await;
+    drop(place);
+    let shared = leader.answers_somebody();
+    let outcome = if leader.baton.is_some() { Outcome::Computed } else { Outcome::Unleased };
+    match finished {
+        Finished::Failed => {
+            let failure = if shared { computation.answer().share_failure() } else { None };
+            fail(request, leader, failure.map_or(Landed::Unshared, Landed::Failed));
+        }
+        Finished::Value if leader.baton.is_some() || shared => {
+            match body::encode(request, computation) {
+                Some(product) => publish(request, leader, product).await,
+                None => fail(request, leader, Landed::Unshared),
+            }
+        }
+        Finished::Value => leader.end(None),
+    }
+    outcome
+}
+
+/// Answers those who share the value, commits it, and ends the flight for those who came too late:
+/// they find it stored. Goes on if the caller is dropped meanwhile.
+async fn publish(request: &Request, mut leader: Lead, product: Product) {
+    let landed = Landed::Value { codec: product.codec, payload: Arc::clone(&product.payload) };
+    leader.announce(landed);
+    let Some(lease) = leader.baton.take() else {
+        leader.end(None);
+        return;
+    };
+    let (done, wait) = oneshot::channel::<()>();
+    let request = request.clone();
+    let work = request.cache.work.clone();
+    work.spawn_errand(async move {
+        // What went wrong has been told; the value is returned all the same.
+        let _ = body::commit(&request, lease, &product).await;
+        leader.end(None);
+        drop(done);
+    });
+    // The sender never sends: it is dropped at the end of the errand.
+    let _ = wait.await;
+}
+
+/// Ends a flight that produced nothing to store: first the marker, then the waiters go on.
+fn fail(request: &Request, mut leader: Lead, landed: Landed) {
+    let Some(lease) = leader.baton.take() else {
+        leader.end(Some(landed));
+        return;
+    };
+    request.cache.work.spawn_errand(async move {
+        // What went wrong has been told, and the lease ends by itself.
+        let _ = lease.fail(Old::Stays).await;
+        leader.end(Some(landed));
+    });
+}
+
+/// Computes now, whatever is stored and whoever computes.
+///
+/// Not a flight: nobody may be given, or give, a result that began before its call.
+pub(crate) async fn recompute(request: &Request, computation: &mut dyn Computation) -> Outcome {
+    let request = &request.resolved(computation);
+    if Handle::try_current().is_err() {
+        telemetry::warn_once(request.site, Warning::Runtime, "");
+        return alone(request, computation).await;
+    }
+    let place = places::wait(request).await;
+    let lock_ttl = request.policy.lock_ttl;
+    let deadline = request.cache.deadline();
+    let lease = match lease::seize(&request.cache, &request.key, lock_ttl, deadline).await {
+        Ok(mut lease) => body::capture(request, &mut lease, deadline).await.then_some(lease),
+        Err(error) => {
+            telemetry::store_trouble(request.site, &request.key, &error);
+            None
+        }
+    };
+    let finished = body::run(request, computation, lease.as_ref()).await;
+    drop(place);
+    let Some(lease) = lease else { return Outcome::Unleased };
+    let product = match finished {
+        Finished::Value => body::encode(request, computation),
+        Finished::Failed => None,
+    };
+    let request = request.clone();
+    let (done, wait) = oneshot::channel::<()>();
+    request.cache.work.clone().spawn_errand(async move {
+        // What went wrong has been told; the value is returned all the same.
+        match product {
+            Some(product) => drop(body::commit(&request, lease, &product).await),
+            None => drop(lease.fail(Old::Stays).await),
+        }
+        drop(done);
+    });
+    let _ = wait.await;
+    Outcome::Computed
+}
+
+/// Runs the body for this caller only, without lease and without writing.
+///
+/// A bounded number at a time. Not so inside another body, which holds a place already and would
+/// wait for itself; nor after the function's `wait`, since waiting must end.
+pub(crate) async fn alone(request: &Request, computation: &mut dyn Computation) -> Outcome {
+    let _place = places::wait(request).await;
+    let limited = !body::inside_any() && Handle::try_current().is_ok();
+    let _alone = if limited {
+        tokio::time::timeout(request.policy.wait, request.cache.alone.acquire()).await.ok()
+    } else {
+        None
+    };
+    body::run(request, computation, None).await;
+    Outcome::Bypassed
+}
