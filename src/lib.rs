@@ -6,8 +6,9 @@ pub use redis_cached_macros::{methods, redis_cached};
 #[doc(hidden)]
 pub use redis_cached_runtime::private;
 pub use redis_cached_runtime::{
-    BuildError, Builder, Cache, Codec, CodecError, Entries, Entry, EntryOf, Error, Function, Peek,
-    SharedError, ShutdownError, State, init,
+    BuildError, Builder, Cache, Codec, CodecError, Entries, Entry, EntryOf, Error, Function,
+    Invalidation, Peek, SharedError, ShutdownError, State, TagScope, expire_tags, init,
+    invalidate_tags, invalidate_tags_after_commit, tag,
 };
 
 /// Pages to read beside the front page.
@@ -17,4 +18,7 @@ pub mod docs {
 
     #[doc = include_str!("../docs/coming-from.md")]
     pub mod coming_from {}
+
+    #[doc = include_str!("../docs/promises.md")]
+    pub mod promises {}
 }

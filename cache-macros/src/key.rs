@@ -14,6 +14,7 @@ use crate::policy;
 use crate::signature;
 use crate::spelling::{Kind, is_bool, is_flag, kind, undisplayable};
 use crate::suggest::closest;
+use crate::tags::Tag;
 use crate::template::{self, Form, Placeholder};
 
 pub(crate) struct Key {
@@ -39,6 +40,8 @@ pub(crate) enum Source {
     Name { param: usize, name: Ident },
     /// `T::KIND`, `T::kind()`, or the constant `N`.
     Path { path: Path, called: bool },
+    /// What the function has returned. Only in tags.
+    Returned(Ident),
 }
 
 pub(crate) enum Step {
@@ -70,7 +73,7 @@ impl Key {
         self.values()
             .filter_map(|value| match &value.source {
                 Source::Path { path, .. } => Some(path.segments[0].ident.unraw().to_string()),
-                Source::Name { .. } => None,
+                Source::Name { .. } | Source::Returned(_) => None,
             })
             .collect()
     }
@@ -171,7 +174,7 @@ impl Scope<'_> {
             .map(|segment| match segment {
                 template::Segment::Literal(text) => Some(Segment::Literal(text)),
                 template::Segment::Placeholder(placeholder) => {
-                    self.value(&placeholder, literal).map(Segment::Value)
+                    self.value(&placeholder, literal, "in the key").map(Segment::Value)
                 }
             })
             .collect();
@@ -179,9 +182,15 @@ impl Scope<'_> {
         Some(Key { in_module: false, text, segments })
     }
 
-    fn value(&self, placeholder: &Placeholder, literal: &LitStr) -> Option<Value> {
+    /// `place` is where it stands, in the words of an error.
+    pub(crate) fn value(
+        &self,
+        placeholder: &Placeholder,
+        literal: &LitStr,
+        place: &str,
+    ) -> Option<Value> {
         let refuse = |why: &str| {
-            self.errors.at(literal.span(), format!("`{placeholder}` in the key: {why}"));
+            self.errors.at(literal.span(), format!("`{placeholder}` {place}: {why}"));
         };
         let source = match self.source(placeholder, literal) {
             Ok(source) => source,
@@ -190,15 +199,7 @@ impl Scope<'_> {
                 return None;
             }
         };
-        let mut steps = Vec::new();
-        for step in &placeholder.steps {
-            let Some(step) = resolved(step, literal.span()) else {
-                let (template::Step::Field(name) | template::Step::Method(name)) = step;
-                refuse(&format!("`{name}` cannot be the name of a field or method"));
-                return None;
-            };
-            steps.push(step);
-        }
+        let steps = self.steps(placeholder, literal, place)?;
         if let Source::Name { param, .. } = &source
             && steps.is_empty()
             && placeholder.form == Form::Display
@@ -209,6 +210,24 @@ impl Scope<'_> {
             return None;
         }
         Some(Value { source, steps, form: placeholder.form })
+    }
+
+    pub(crate) fn steps(
+        &self,
+        placeholder: &Placeholder,
+        literal: &LitStr,
+        place: &str,
+    ) -> Option<Vec<Step>> {
+        let step = |step: &template::Step| {
+            let resolved = resolved(step, literal.span());
+            if resolved.is_none() {
+                let (template::Step::Field(name) | template::Step::Method(name)) = step;
+                let why = "cannot be the name of a field or method";
+                self.errors.at(literal.span(), format!("`{placeholder}` {place}: `{name}` {why}"));
+            }
+            resolved
+        };
+        placeholder.steps.iter().map(step).collect()
     }
 
     fn source(&self, placeholder: &Placeholder, literal: &LitStr) -> Result<Source, String> {
@@ -298,14 +317,22 @@ impl Scope<'_> {
         Key { in_module: id.is_none(), text, segments }
     }
 
-    pub(crate) fn check_key(&self, key: &Key) {
+    pub(crate) fn check_key(&self, key: &Key, tags: &[Tag]) {
         for param in self.params {
             for ident in param.names() {
                 let name = ident.unraw().to_string();
+                let in_a_tag = tags.iter().any(|tag| tag.tells_apart(&ident));
                 match (key.names(&ident), self.is_skipped(&name)) {
                     (true, true) => self.used_and_skipped(&name),
-                    (false, false) if !self.may_be_left_out(&name) && !self.is_misspelt(&name) => {
+                    (false, false)
+                        if !in_a_tag
+                            && !self.may_be_left_out(&name)
+                            && !self.is_misspelt(&name) =>
+                    {
                         self.forgotten(param, &ident, key);
+                    }
+                    (false, false) if in_a_tag => {
+                        signature::check_in_key(param, &name, self.errors);
                     }
                     (true, false) => signature::check_in_key(param, &name, self.errors),
                     (false, _) => {}

@@ -16,6 +16,7 @@ mod signature;
 mod spec;
 mod spelling;
 mod suggest;
+mod tags;
 mod template;
 
 use proc_macro::TokenStream;
@@ -42,7 +43,8 @@ use proc_macro::TokenStream;
 /// | `bypass_if` | a `bool` expression over the parameters: run the body and touch nothing | never |
 /// | `refresh_if` | a `bool` expression over the parameters: compute now, and store | never |
 /// | `normalize(a = a.trim())` | binds parameters anew, for the key and for the body | – |
-/// | `tags` | templates over the parameters and the result, `["team:{team}", "org:{ret.org}"]`: checked, and of no effect yet | none |
+/// | `tags` | templates over the parameters, or over the value that is returned, `ret` (of an `Option` what is in it, and no such tag for `None`): `["team:{team}", "org:{ret.org}"]`, at most 32 | none |
+/// | `tags_with` | closure or path, from `&T` to any number of texts: more tags of the value | none |
 /// | `clearable` | gives the function a tag of its own, and `.._all().invalidate()` | off |
 /// | `lock_ttl` | how long one process has the sole right to compute, unless renewed: a duration of at least `"100ms"` | 5 s |
 /// | `wait` | how long to wait for another's computation: a duration, or `0` | 10 s |

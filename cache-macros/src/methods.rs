@@ -313,7 +313,7 @@ impl<'a> Extension<'a> {
         let mut used = names_in(&above);
         for spec in specs {
             used.extend(names_in(&spec.function.sig));
-            used.extend(spec.key.generics());
+            used.extend(spec.named_generics());
         }
         let generics = reduced(&block.generics, &used);
         Self { name, vis: options.vis.clone().unwrap_or(vis), block, generics, above }

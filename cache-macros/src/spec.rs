@@ -17,7 +17,7 @@ use crate::policy::{self, Policy};
 use crate::signature;
 use crate::spelling::is_bool;
 use crate::suggest::closest;
-use crate::template;
+use crate::tags::{self, Tag};
 
 /// All that expansion needs, free of contradictions.
 pub(crate) struct Spec {
@@ -27,7 +27,7 @@ pub(crate) struct Spec {
     pub(crate) policy: Policy,
     pub(crate) values: Values,
     pub(crate) normalize: Vec<Rebinding>,
-    pub(crate) tags: Vec<String>,
+    pub(crate) tags: Vec<Tag>,
     pub(crate) clearable: bool,
     pub(crate) identity: Identity,
     pub(crate) cache: Option<Expr>,
@@ -42,6 +42,7 @@ pub(crate) struct Values {
     pub(crate) cache_if: Option<Expr>,
     pub(crate) accept_if: Option<Expr>,
     pub(crate) ttl_with: Option<Expr>,
+    pub(crate) tags_with: Option<Expr>,
     pub(crate) codec: Codec,
     pub(crate) compression: Option<(Method, Span, Option<u32>)>,
 }
@@ -130,11 +131,11 @@ fn check(
             _ => None,
         })),
     };
+    let tags = tags::tags(&args, &scope);
     if let Some(key) = &key {
-        scope.check_key(key);
+        scope.check_key(key, &tags);
         scope.check_generics(key);
     }
-    let tags = tags(&args, &scope);
     check_normalize(&args, &scope);
     // Without a key there is an error, so this one is never expanded.
     let key = key.unwrap_or(Key { in_module: false, text: String::new(), segments: Vec::new() });
@@ -292,6 +293,10 @@ fn values(args: &Args, errors: &Errors) -> Values {
         cache_if: closure(&args.cache_if, "cache_if = |value| value.is_complete()"),
         accept_if: closure(&args.accept_if, "accept_if = |value| !value.is_revoked()"),
         ttl_with: closure(&args.ttl_with, "ttl_with = |token| token.expires_in"),
+        tags_with: closure(
+            &args.tags_with,
+            "tags_with = |page| page.authors.iter().map(|id| format!(\"user:{id}\"))",
+        ),
         codec: args.codec.as_ref().map_or(Codec::Default, |given| codec(&given.value, errors)),
         compression: args.compress.as_ref().and_then(|given| compression(&given.value, errors)),
     }
@@ -351,58 +356,6 @@ fn compression(given: &Compression, errors: &Errors) -> Option<(Method, Span, Op
     Some((method, given.method.span(), above))
 }
 
-/// What they do is not there yet; that their templates are well formed and name what there is, is checked.
-fn tags(args: &Args, scope: &Scope<'_>) -> Vec<String> {
-    const MOST: usize = 32;
-    let Some(given) = &args.tags else { return Vec::new() };
-    let Expr::Array(array) = &given.value else {
-        scope.errors.on(
-            &given.value,
-            "`tags` is a list of templates: write `tags = [\"team:{team}\", \"org:{ret.org}\"]`",
-        );
-        return Vec::new();
-    };
-    if let Some(first_too_many) = array.elems.get(MOST) {
-        let count = array.elems.len();
-        scope
-            .errors
-            .on(first_too_many, format!("an entry has at most {MOST} tags, and these are {count}"));
-    }
-    array.elems.iter().filter_map(|tag| checked_tag(tag, scope)).collect()
-}
-
-fn checked_tag(tag: &Expr, scope: &Scope<'_>) -> Option<String> {
-    let Some(syn::Lit::Str(literal)) = policy::literal(tag) else {
-        scope.errors.on(tag, "a tag is a string literal: write `\"team:{team}\"`");
-        return None;
-    };
-    let text = literal.value();
-    let refuse = |why: &str| {
-        scope.errors.at(literal.span(), format!("the tag {text:?}: {why}"));
-    };
-    let segments = match template::parse(&text) {
-        Ok(segments) => segments,
-        Err(mistakes) => {
-            for mistake in &mistakes {
-                refuse(mistake);
-            }
-            return None;
-        }
-    };
-    for segment in &segments {
-        if let template::Segment::Placeholder(placeholder) = segment
-            && !placeholder.is_path()
-            && placeholder.name() != "ret"
-            && !scope.is_parameter(placeholder.name())
-        {
-            let mut names = scope.names();
-            names.push("ret".to_owned());
-            refuse(&no_such_parameter(placeholder.name(), names.iter().map(String::as_str)));
-        }
-    }
-    Some(text)
-}
-
 fn check_normalize(args: &Args, scope: &Scope<'_>) {
     let Some(normalize) = &args.normalize else { return };
     let mut seen = Names::new();
@@ -434,19 +387,31 @@ fn check_normalize(args: &Args, scope: &Scope<'_>) {
 }
 
 impl Spec {
+    /// Whether what names the entry needs the parameter at this place.
+    pub(crate) fn entry_uses(&self, index: usize) -> bool {
+        self.key.uses(index) || self.tags.iter().any(|tag| tag.uses(index))
+    }
+
+    /// The generic parameters that key and tags name themselves.
+    pub(crate) fn named_generics(&self) -> Names {
+        let mut names = self.key.generics();
+        names.extend(self.tags.iter().flat_map(Tag::generics));
+        names
+    }
+
     /// Whether the attribute says something of the type around the function.
     pub(crate) fn mentions_self(&self) -> bool {
         let Self { policy, values, normalize, cache, bypass_if, refresh_if, .. } = self;
-        let Values { cache_if, accept_if, ttl_with, .. } = values;
+        let Values { cache_if, accept_if, ttl_with, tags_with, .. } = values;
         let spans = policy.spans().filter_map(|(_, span)| match span {
             policy::Span::AtRunTime(expr) => Some(expr),
             policy::Span::Millis(_) => None,
         });
         let rebound = normalize.iter().map(|rebinding| &rebinding.value);
         let all = quote! {
-            #cache #bypass_if #refresh_if #cache_if #accept_if #ttl_with #(#spans)* #(#rebound)*
+            #cache #bypass_if #refresh_if #cache_if #accept_if #ttl_with #tags_with #(#spans)* #(#rebound)*
         };
-        self.key.generics().contains("Self") || names_in(all).contains("Self")
+        self.named_generics().contains("Self") || names_in(all).contains("Self")
     }
 
     /// The names that an expression of the attribute mentions, of those that parameters bind.

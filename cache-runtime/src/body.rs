@@ -6,70 +6,34 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cache::Inner;
 use crate::codec::{self, EncodeError, Encoded, compression};
 use crate::computation::{Computation, Finished, Outgoing};
 use crate::entry::{self, Label};
+use crate::faults::{self, Fault};
+use crate::frame::{Frame, Gathered};
 use crate::freshness;
 use crate::lease::Lease;
-use crate::lookup::{FlightKey, Request};
-use crate::site::{Site, Warning};
+use crate::lookup::Request;
+use crate::site::Warning;
+use crate::stamping::{self, Unstamped};
 use crate::store::{Commit, Old, StoreError};
-use crate::tags;
+use crate::tags::Stamp;
 use crate::telemetry;
 
-/// The bodies that this task is inside of, innermost first.
-pub(crate) struct Frame {
-    cache: usize,
-    site: &'static Site,
-    flight: FlightKey,
-    around: Option<Arc<Frame>>,
+/// How a body ended, and what it depends on.
+pub(crate) struct Ran {
+    pub(crate) finished: Finished,
+    pub(crate) touched: Arc<Gathered>,
 }
 
-tokio::task_local! {
-    static INSIDE: Arc<Frame>;
-}
-
-fn identity(cache: &Arc<Inner>) -> usize {
-    Arc::as_ptr(cache).addr()
-}
-
-/// Whether this task is inside the body of the very computation that it asks for.
-pub(crate) fn inside_itself(request: &Request) -> bool {
-    inside_one(|frame| {
-        frame.cache == identity(&request.cache) && frame.flight == request.flight_key()
-    })
-}
-
-/// Whether this task is inside a body of this function, with whatever key.
-pub(crate) fn inside_function(site: &'static Site) -> bool {
-    inside_one(|frame| std::ptr::eq(frame.site, site))
-}
-
-fn inside_one(is_it: impl Fn(&Frame) -> bool) -> bool {
-    INSIDE
-        .try_with(|frame| {
-            let mut next = Some(frame);
-            while let Some(frame) = next {
-                if is_it(frame) {
-                    return true;
-                }
-                next = frame.around.as_ref();
-            }
-            false
-        })
-        .unwrap_or(false)
-}
-
-/// Whether this task is inside any body.
-pub(crate) fn inside_any() -> bool {
-    INSIDE.try_with(|_| ()).is_ok()
-}
-
-/// Captures the nonces of the entry's tags before the body begins. `false`: nothing may be written, and
-/// the lease is to be given back.
+/// Captures the nonces of the entry's tags, and where the journal is, before the body begins. `false`:
+/// nothing may be written, and the lease is to be given back.
 pub(crate) async fn capture(request: &Request, lease: &mut Lease, deadline: Instant) -> bool {
-    match lease.capture(&request.tags, request.policy.ttl, deadline).await {
+    if faults::on(Fault::CaptureBehindTheBody) {
+        return true;
+    }
+    let late = request.site.may_tag_late();
+    match lease.capture(&request.tags, request.policy.ttl, late, deadline).await {
         Ok(()) => true,
         Err(error) => {
             telemetry::store_trouble(request.site, &request.key, &error);
@@ -83,23 +47,28 @@ pub(crate) async fn run(
     request: &Request,
     computation: &mut dyn Computation,
     lease: Option<&Lease>,
-) -> Finished {
-    let frame = Arc::new(Frame {
-        cache: identity(&request.cache),
-        site: request.site,
-        flight: request.flight_key(),
-        around: INSIDE.try_with(Arc::clone).ok(),
-    });
-    INSIDE.sync_scope(Arc::clone(&frame), || computation.start());
-    let body = poll_fn(|cx| INSIDE.sync_scope(Arc::clone(&frame), || computation.poll(cx)));
-    let Some(lease) = lease else { return body.await };
-    tokio::pin!(body);
-    tokio::select! {
-        biased;
-        finished = &mut body => return finished,
-        () = lease.keep() => {}
+) -> Ran {
+    let frame = Frame::of_body(request);
+    frame.within(|| computation.start());
+    let body = poll_fn(|cx| frame.within(|| computation.poll(cx)));
+    let finished = match lease {
+        None => body.await,
+        Some(lease) => {
+            tokio::pin!(body);
+            tokio::select! {
+                biased;
+                finished = &mut body => finished,
+                () = lease.keep() => body.await,
+            }
+        }
+    };
+    let mut touched = frame.close();
+    computation.answer().tag(&mut touched);
+    request.site.note_tags(!touched.is_empty());
+    for tag in &request.tags {
+        touched.add(tag.name());
     }
-    body.await
+    Ran { finished, touched: Arc::new(touched) }
 }
 
 /// An encoded value on its way into the store.
@@ -142,6 +111,7 @@ pub(crate) async fn commit(
     request: &Request,
     mut lease: Lease,
     product: &Product,
+    touched: &Gathered,
 ) -> Result<Commit, StoreError> {
     if !product.keep {
         telemetry::step(request.site, &request.key, "not to be stored");
@@ -159,8 +129,14 @@ pub(crate) async fn commit(
         policy.jitter_permille,
         fastrand::f64(),
     );
-    lease.outlive(&request.tags, policy.ttl).await;
-    let stamps = tags::stamps(&request.tags, lease.nonces());
+    let stamps = match stamping::stamps(request, &mut lease, touched, policy.ttl).await {
+        Ok(stamps) => stamps,
+        Err(why) => return without_stamps(request, lease, why).await,
+    };
+    let stamps: Vec<Stamp<'_>> = stamps
+        .iter()
+        .map(|(tag, nonce)| Stamp { name: tag.name().as_bytes(), nonce: nonce.bytes() })
+        .collect();
     let (compressed, payload) = compression::compress(policy.compression, &product.payload);
     let label = Label {
         life,
@@ -172,7 +148,6 @@ pub(crate) async fn commit(
         stamps: &stamps,
     };
     let sealed = entry::seal(&label, &payload);
-    drop(stamps);
     let past_renewal = lease.is_past_renewal();
     let committed = lease.commit(&sealed, life.ttl_end).await;
     match &committed {
@@ -187,4 +162,31 @@ pub(crate) async fn commit(
         Err(error) => telemetry::store_trouble(request.site, &request.key, error),
     }
     committed
+}
+
+/// Ends a computation whose value depends on tags of which not enough is known.
+async fn without_stamps(
+    request: &Request,
+    lease: Lease,
+    why: Unstamped,
+) -> Result<Commit, StoreError> {
+    match why {
+        Unstamped::Invalidated => {
+            telemetry::step(request.site, &request.key, "invalidated by a tag meanwhile");
+            Ok(Commit::Refused)
+        }
+        Unstamped::Unexpected => {
+            telemetry::step(request.site, &request.key, "tagged for the first time, not stored");
+            Ok(Commit::Refused)
+        }
+        Unstamped::TooMany => {
+            telemetry::warn_once(request.site, Warning::Tags, "");
+            // It will be the same the next time: nobody is to wait for it.
+            lease.fail(Old::Goes).await.map(|_| Commit::Unwanted)
+        }
+        Unstamped::Unknown(error) => {
+            telemetry::store_trouble(request.site, &request.key, &error);
+            Err(error)
+        }
+    }
 }

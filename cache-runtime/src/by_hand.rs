@@ -9,14 +9,16 @@ use std::time::Duration;
 use crate::body::{self, Product};
 use crate::codec;
 use crate::codec::compression::expand;
-use crate::entry::{self, Found};
+use crate::entry::Found;
 use crate::error::{Error, ErrorKind};
+use crate::frame::{self, Gathered};
 use crate::freshness::{self, Freshness};
 use crate::handle::State;
 use crate::lease;
 use crate::lookup::Request;
+use crate::seen;
 use crate::store::{Commit, StoreError};
-use crate::tags;
+use crate::tags::{self, Standing, Tag};
 
 /// A future without its type.
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -33,41 +35,59 @@ pub(crate) struct Looked {
 pub(crate) fn look(request: Request) -> Boxed<'static, Result<Option<Looked>, Error>> {
     Box::pin(async move {
         let deadline = request.cache.deadline();
-        let read = request.cache.store.read(&request.key, &request.tags, deadline).await;
-        let (stored, nonces) = read.map_err(unavailable)?;
-        if stored.is_empty() {
+        let seen = seen::see(&request, deadline).await.map_err(unavailable)?;
+        if seen.stored.is_empty() {
             return Ok(None);
         }
-        let Found::Usable(found) = entry::find(&stored, request.fingerprint, request.key.digest())
-        else {
-            return Ok(None);
-        };
-        if !tags::hold(&found.stamps, &request.tags, &nonces) {
+        let Found::Usable(found) = seen.find(&request) else { return Ok(None) };
+        let standing = seen.standing(&request, &found);
+        if standing == Standing::Void {
             return Ok(None);
         }
         let Ok(payload) = expand(found.compressed, found.payload) else { return Ok(None) };
         let now = request.cache.store.latest_now(&request.key);
-        let state = match freshness::judge(&found.life, now, request.policy.refreshes()) {
+        let state = match freshness::judge(&found.life, standing, now, request.policy.refreshes()) {
             Freshness::Fresh => State::Fresh,
             Freshness::Stale => State::Stale,
             Freshness::Expired => return Ok(None),
         };
+        // What a body sees by hand it depends on no less.
+        frame::hand_on_stamps(&request.cache, found.stamps.clone());
         let age = now.map(|now| Duration::from_millis(now.saturating_sub(found.life.born_at)));
         Ok(Some(Looked { codec: found.codec, payload: payload.into_owned(), state, age }))
     })
 }
 
 /// Stores a value under a lease that is taken from whoever has it.
-pub(crate) fn store(request: Request, product: Product) -> Boxed<'static, Result<(), Error>> {
+///
+/// All of its tags are known before it is stored, so none has to be looked up in the journal.
+pub(crate) fn store(
+    mut request: Request,
+    product: Product,
+    tags: Gathered,
+) -> Boxed<'static, Result<(), Error>> {
     Box::pin(async move {
+        if tags.too_many || request.tags.len() + tags.read.len() > tags::MOST {
+            return Err(ErrorKind::NotStorable("it has more than 32 tags".to_owned()).into());
+        }
+        for name in &tags.read {
+            let tag = Tag::stamped(&request.cache.namespace, name);
+            if !request.tags.contains(&tag) {
+                request.tags.push(tag);
+            }
+        }
         let lock_ttl = request.policy.lock_ttl;
         let deadline = request.cache.deadline();
         let mut lease = lease::seize(&request.cache, &request.key, lock_ttl, deadline)
             .await
             .map_err(unconfirmed)?;
+        #[cfg(test)]
+        crate::model::seized(&product.payload);
         let ttl = request.policy.ttl;
-        lease.capture(&request.tags, ttl, deadline).await.map_err(unconfirmed)?;
-        match body::commit(&request, lease, &product).await {
+        lease.capture(&request.tags, ttl, false, deadline).await.map_err(unconfirmed)?;
+        #[cfg(test)]
+        lease.unfence();
+        match body::commit(&request, lease, &product, &Gathered::default()).await {
             Ok(Commit::Stored) => Ok(()),
             Ok(Commit::Unwanted) => Err(ErrorKind::Unwanted.into()),
             Ok(Commit::Refused) => Err(ErrorKind::Superseded.into()),

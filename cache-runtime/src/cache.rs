@@ -15,6 +15,7 @@ use crate::functions::{Function, Functions};
 use crate::lease::Lease;
 use crate::lookup::{FlightKey, Landed};
 use crate::refresh::Refreshes;
+use crate::seen::Remembered;
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::work::Work;
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) functions: Functions,
     pub(crate) flights: Flights<FlightKey, Lease, Landed>,
     pub(crate) refreshes: Refreshes,
+    pub(crate) remembered: Remembered,
     pub(crate) work: Work,
     /// Bodies that run on their own because nothing can be shared, at once.
     pub(crate) alone: tokio::sync::Semaphore,
@@ -87,7 +89,7 @@ pub(crate) fn ambient() -> Cache {
                     target: "redis_cached", "no cache is installed: values are kept in this process only; \
                      call `redis_cached::init` at the start of the program"
                 );
-                let store = Store::Memory(Memory::new(MEMORY_CAPACITY));
+                let store = Store::Memory(Arc::new(Memory::new(MEMORY_CAPACITY)));
                 Cache::new(store, "cache".to_owned(), Settings::default())
             })
             .clone()
@@ -113,6 +115,7 @@ impl Cache {
             functions: Functions::new(),
             flights: Flights::default(),
             refreshes: Refreshes::new(settings.refreshes),
+            remembered: Remembered::default(),
             work: Work::default(),
             alone: tokio::sync::Semaphore::new(MOST_ALONE),
         }))

@@ -246,7 +246,7 @@ fn a_functions_tag_is_its_path_or_its_name_and_nothing_that_a_compiler_made() {
     for (site, key) in [
         (&LOAD, "ns.tag:{fn:app::users::load}"),
         (&SHARING, "ns.tag:{fn:app::users::load}"),
-        (&NAMED, "ns.tag:{fn:all%3Ausers}"),
+        (&NAMED, "ns.tag:{fn:all:users}"),
     ] {
         assert_eq!(site.own_tag("ns").key(), key);
     }

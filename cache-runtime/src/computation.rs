@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::codec::{self, DecodeError, EncodeError, Encoded};
+use crate::frame::Gathered;
 use crate::policy::Policy;
 use crate::returns::Returns;
 use crate::site::Site;
@@ -55,6 +56,8 @@ pub(crate) trait Answer: Send {
     fn accept(&mut self, codec: codec::Id, payload: &[u8]) -> Result<Offered, DecodeError>;
     /// The answer as it is stored.
     fn encode(&self) -> Result<Outgoing, EncodeError>;
+    /// Adds the tags that the answer itself tells of.
+    fn tag(&self, touched: &mut Gathered);
     /// Makes the error that is the answer one that others can have too, if its type allows it.
     fn share_failure(&mut self) -> Option<SharedFailure>;
     /// Takes another's error as the answer.
@@ -133,6 +136,12 @@ impl<T: Send, E: Send, R> Answer for Slot<T, E, R> {
         match &self.value {
             Some(Ok(value)) => self.returns.form.outgoing(value),
             _ => Err(EncodeError::IsError),
+        }
+    }
+
+    fn tag(&self, touched: &mut Gathered) {
+        if let Some(Ok(value)) = &self.value {
+            self.returns.form.tag(value, touched);
         }
     }
 

@@ -6,10 +6,12 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::body::{self, Product};
+use crate::body::{self, Product, Ran};
 use crate::computation::{Computation, Finished};
+use crate::faults::{self, Fault};
+use crate::frame::{self, Gathered};
 use crate::lease;
-use crate::lookup::{Landed, Lead, Request};
+use crate::lookup::{Landed, Lead, Request, Shared};
 use crate::places::{self, Place};
 use crate::site::Warning;
 use crate::store::Old;
@@ -32,20 +34,29 @@ pub(crate) async fn compute(
     }
     // Behind the capture: who joins while it is under way is answered by a body that begins after its
     // call, whatever became of the tags meanwhile. Stamps are for those who read the entry later.
-    leader.seal();
-    let finished = body::run(request, computation, leader.baton.as_ref()).await;
+    if leader.baton.is_some() || !faults::on(Fault::SealedWithLeaseOnly) {
+        leader.seal();
+    }
+    let Ran { finished, touched } = body::run(request, computation, leader.baton.as_ref()).await;
     drop(place);
+    if leader.baton.is_none() && faults::on(Fault::SealedWithLeaseOnly) {
+        leader.seal();
+    }
+    if leader.baton.is_some() || !faults::on(Fault::UnstampedIgnored) {
+        frame::hand_on(Some(&request.cache), &touched);
+    }
     let shared = leader.answers_somebody();
     let outcome = if leader.baton.is_some() { Outcome::Computed } else { Outcome::Unleased };
     match finished {
         Finished::Failed => {
             let failure = if shared { computation.answer().share_failure() } else { None };
-            fail(request, leader, failure.map_or(Landed::Unshared, Landed::Failed));
+            let shared = failure.map_or(Shared::Nothing, Shared::Failed);
+            fail(request, leader, Landed { shared, touched });
         }
         Finished::Value if leader.baton.is_some() || shared => {
             match body::encode(request, computation) {
-                Some(product) => publish(request, leader, product).await,
-                None => fail(request, leader, Landed::Unshared),
+                Some(product) => publish(request, leader, product, touched).await,
+                None => fail(request, leader, Landed { shared: Shared::Nothing, touched }),
             }
         }
         Finished::Value => leader.end(None),
@@ -55,9 +66,9 @@ pub(crate) async fn compute(
 
 /// Answers those who share the value, commits it, and ends the flight for those who came too late:
 /// they find it stored. Goes on if the caller is dropped meanwhile.
-async fn publish(request: &Request, mut leader: Lead, product: Product) {
-    let landed = Landed::Value { codec: product.codec, payload: Arc::clone(&product.payload) };
-    leader.announce(landed);
+async fn publish(request: &Request, mut leader: Lead, product: Product, touched: Arc<Gathered>) {
+    let shared = Shared::Value { codec: product.codec, payload: Arc::clone(&product.payload) };
+    leader.announce(Landed { shared, touched: Arc::clone(&touched) });
     let Some(lease) = leader.baton.take() else {
         leader.end(None);
         return;
@@ -67,7 +78,7 @@ async fn publish(request: &Request, mut leader: Lead, product: Product) {
     let work = request.cache.work.clone();
     work.spawn_errand(async move {
         // What went wrong has been told; the value is returned all the same.
-        let _ = body::commit(&request, lease, &product).await;
+        let _ = body::commit(&request, lease, &product, &touched).await;
         leader.end(None);
         drop(done);
     });
@@ -107,8 +118,9 @@ pub(crate) async fn recompute(request: &Request, computation: &mut dyn Computati
             None
         }
     };
-    let finished = body::run(request, computation, lease.as_ref()).await;
+    let Ran { finished, touched } = body::run(request, computation, lease.as_ref()).await;
     drop(place);
+    frame::hand_on(Some(&request.cache), &touched);
     let Some(lease) = lease else { return Outcome::Unleased };
     let product = match finished {
         Finished::Value => body::encode(request, computation),
@@ -119,7 +131,7 @@ pub(crate) async fn recompute(request: &Request, computation: &mut dyn Computati
     request.cache.work.clone().spawn_errand(async move {
         // What went wrong has been told; the value is returned all the same.
         match product {
-            Some(product) => drop(body::commit(&request, lease, &product).await),
+            Some(product) => drop(body::commit(&request, lease, &product, &touched).await),
             None => drop(lease.fail(Old::Stays).await),
         }
         drop(done);
@@ -134,12 +146,13 @@ pub(crate) async fn recompute(request: &Request, computation: &mut dyn Computati
 /// wait for itself; nor after the function's `wait`, since waiting must end.
 pub(crate) async fn alone(request: &Request, computation: &mut dyn Computation) -> Outcome {
     let _place = places::wait(request).await;
-    let limited = !body::inside_any() && Handle::try_current().is_ok();
+    let limited = !frame::inside_any() && Handle::try_current().is_ok();
     let _alone = if limited {
         tokio::time::timeout(request.policy.wait, request.cache.alone.acquire()).await.ok()
     } else {
         None
     };
-    body::run(request, computation, None).await;
+    let Ran { touched, .. } = body::run(request, computation, None).await;
+    frame::hand_on(Some(&request.cache), &touched);
     Outcome::Bypassed
 }

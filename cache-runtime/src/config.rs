@@ -1,6 +1,7 @@
 //! How a cache is configured.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::IntoConnectionInfo;
@@ -32,6 +33,7 @@ pub struct Builder {
     connect_timeout: Duration,
     refreshes: usize,
     memory_capacity: usize,
+    clearable: bool,
 }
 
 /// What the rest of the runtime needs to know of the configuration.
@@ -39,6 +41,8 @@ pub struct Builder {
 pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     pub(crate) refreshes: usize,
+    /// Whether every entry carries one tag more, by which all are cleared.
+    pub(crate) clearable: bool,
 }
 
 pub(crate) const MEMORY_CAPACITY: usize = 64 * 1024 * 1024;
@@ -53,6 +57,7 @@ impl Default for Builder {
             connect_timeout: Duration::from_secs(1),
             refreshes: 256,
             memory_capacity: MEMORY_CAPACITY,
+            clearable: false,
         }
     }
 }
@@ -60,7 +65,7 @@ impl Default for Builder {
 impl Default for Settings {
     fn default() -> Self {
         let builder = Builder::default();
-        Self { deadline: builder.deadline, refreshes: builder.refreshes }
+        Self { deadline: builder.deadline, refreshes: builder.refreshes, clearable: false }
     }
 }
 
@@ -118,6 +123,16 @@ impl Builder {
         self
     }
 
+    /// Gives every entry one tag more, so that [`Cache::clear`] is one request, however much is stored, and
+    /// final. Default: no; then every read asks for one key less, and `clear` walks through the server.
+    ///
+    /// All processes of a fleet should say the same: entries of a process that does not say it are misses
+    /// to the others.
+    pub fn clearable(mut self) -> Self {
+        self.clearable = true;
+        self
+    }
+
     /// Builds the cache and tries to connect.
     ///
     /// A server that can't be reached is no error: it may be starting, and until it is there the
@@ -140,11 +155,15 @@ impl Builder {
 
     async fn connected(self) -> Result<Cache, BuildError> {
         self.check()?;
-        let settings = Settings { deadline: self.deadline, refreshes: self.refreshes };
+        let settings = Settings {
+            deadline: self.deadline,
+            refreshes: self.refreshes,
+            clearable: self.clearable,
+        };
         let store = match self.url.split_once("://") {
-            Some(("memory", _)) => Store::Memory(Memory::new(self.memory_capacity)),
+            Some(("memory", _)) => Store::Memory(Arc::new(Memory::new(self.memory_capacity))),
             Some(("redis" | "unix" | "redis+unix" | "valkey", _)) => {
-                Store::Redis(self.connect().await?)
+                Store::Redis(Box::new(self.connect().await?))
             }
             Some(("rediss" | "redis-sentinel" | "redis-cluster", _)) => {
                 return Err(self.bad_url("this scheme is not supported yet").into());
@@ -221,6 +240,7 @@ impl fmt::Debug for Builder {
             .field("connect_timeout", &self.connect_timeout)
             .field("max_refreshes", &self.refreshes)
             .field("memory_capacity", &self.memory_capacity)
+            .field("clearable", &self.clearable)
             .finish()
     }
 }

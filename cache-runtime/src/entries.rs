@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use crate::by_hand::{Boxed, unconfirmed};
+use crate::after_commit;
+use crate::by_hand::Boxed;
 use crate::cache::Cache;
 use crate::error::{Error, ErrorKind};
 use crate::site::Site;
+use crate::store::Touch;
 
 /// A handle to all entries that a function annotated with `clearable` has, whatever their arguments.
 ///
@@ -68,11 +70,22 @@ impl Entries {
         self.clear().await
     }
 
+    /// Has all entries invalidated when the transaction around has committed: see
+    /// [`Invalidation`](crate::Invalidation).
+    ///
+    /// # Errors
+    ///
+    /// `is_ungathered`: there is no [`Invalidation::collect`](crate::Invalidation::collect) around.
+    pub fn invalidate_after_commit(&self) -> Result<(), Error> {
+        let Some(Cache(cache)) = &self.cache else { return Err(ErrorKind::NoCache.into()) };
+        after_commit::gather_tag(cache, &self.site.own_tag(&cache.namespace))
+    }
+
     fn clear(&self) -> Boxed<'_, Result<(), Error>> {
         Box::pin(async {
             let Some(Cache(cache)) = &self.cache else { return Err(ErrorKind::NoCache.into()) };
             let tag = self.site.own_tag(&cache.namespace);
-            cache.store.invalidate_tag(&tag, cache.deadline()).await.map_err(unconfirmed)
+            cache.touch_tags(&[tag], Touch::Invalidate).await
         })
     }
 }

@@ -81,6 +81,12 @@ pub(crate) struct Entry<'a> {
     pub(crate) place: Range<usize>,
 }
 
+impl Entry<'_> {
+    pub(crate) fn has_stamps(&self) -> bool {
+        !self.stamps.0.is_empty()
+    }
+}
+
 /// The stamps of an entry, as they stand in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Stamps<'a>(&'a [u8]);
@@ -182,6 +188,18 @@ pub(crate) fn find(stored: &[u8], fingerprint: u64, key_digest: u128) -> Found<'
         }
     }
     Found::Foreign
+}
+
+/// The names in the stamps of the reader's own entry, which nobody has checked yet.
+pub(crate) fn stamped_names(stored: &[u8], fingerprint: u64) -> impl Iterator<Item = &str> {
+    let first = split_first(stored);
+    let second = first.and_then(|first| split_first(&stored[first.len()..]));
+    let own = [first, second]
+        .into_iter()
+        .flatten()
+        .find(|entry| u64_at(entry, FINGERPRINT.start) == fingerprint);
+    let stamps = own.and_then(split_stamps).map_or(Stamps(&[]), |(stamps, _)| stamps);
+    stamps.filter_map(|stamp| std::str::from_utf8(stamp.name).ok())
 }
 
 /// The live entry of another fingerprint that a commit has to keep behind its own.

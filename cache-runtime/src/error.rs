@@ -28,7 +28,7 @@ pub(crate) enum BuildErrorKind {
     )]
     Authentication { url: String, why: String },
     #[error(
-        "the user of {url} lacks a permission: {why}; on the keys of the namespace (`ns:*` and `ns.tag:*`) it needs the commands get, mget, set, del, strlen, getrange, setrange, pttl, pexpire, time, eval, evalsha, hello, ping, and client|tracking to wait without polling"
+        "the user of {url} lacks a permission: {why}; on the keys of the namespace (`ns:*`, `ns.tag:*` and `ns.journal`) it needs the commands get, mget, set, del, exists, strlen, getrange, setrange, pttl, pexpire, zadd, zcard, zincrby, zrange, zremrangebyscore, zscore, time, eval, evalsha, hello, ping, and client|tracking to wait without polling"
     )]
     Permission { url: String, why: String },
     #[error("the server at {url} can't be used: {why}")]
@@ -84,6 +84,16 @@ pub struct Error(#[from] pub(crate) ErrorKind);
 pub(crate) enum ErrorKind {
     #[error("it is not known whether this was carried out: {0}; repeat it, that is always safe")]
     Unconfirmed(#[source] StoreError),
+    #[error(
+        "it is not known whether {left} of the invalidations were carried out: {source}; `send` it again, that is always safe"
+    )]
+    Unsent { left: usize, source: StoreError },
+    #[error(
+        "nothing gathers this invalidation: run the transaction inside `Invalidation::collect(..)`, or invalidate at once, with `invalidate` or `invalidate_tags`, where there is none"
+    )]
+    Ungathered,
+    #[error("more than {0} invalidations after commit: invalidate a tag instead, or `clear`")]
+    TooManyGathered(usize),
     #[error("the store can't be asked: {0}")]
     Unavailable(#[source] StoreError),
     #[error(
@@ -110,7 +120,13 @@ impl Error {
     /// Whether the request was carried out is unknown. To repeat it is safe.
     #[must_use]
     pub fn is_unconfirmed(&self) -> bool {
-        matches!(self.0, ErrorKind::Unconfirmed(_))
+        matches!(self.0, ErrorKind::Unconfirmed(_) | ErrorKind::Unsent { .. })
+    }
+
+    /// An invalidation after commit was asked for with nothing around that gathers it.
+    #[must_use]
+    pub fn is_ungathered(&self) -> bool {
+        matches!(self.0, ErrorKind::Ungathered)
     }
 
     /// The store could not be asked.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::entry::Life;
+use crate::tags::Standing;
 
 /// What a usable entry is to the caller that read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +11,7 @@ pub(crate) enum Freshness {
     Fresh,
     /// Served at once, and refreshed in the background.
     Stale,
-    /// Expired by hand, and nobody would refresh it: a miss.
+    /// Expired by hand, itself or one of its tags, and nobody would refresh it: a miss.
     Expired,
 }
 
@@ -21,10 +22,17 @@ pub(crate) enum Freshness {
 ///
 /// `refreshes` is the reader's: `expire` reaches all entries under a key, and another function's may
 /// have a window where this one's has none.
-pub(crate) fn judge(life: &Life, now: Option<u64>, refreshes: bool) -> Freshness {
+pub(crate) fn judge(
+    life: &Life,
+    standing: Standing,
+    now: Option<u64>,
+    refreshes: bool,
+) -> Freshness {
     let has_window = life.due_at < life.ttl_end;
+    let by_hand = life.due_at == 0 || standing == Standing::Expired;
     match now {
-        _ if life.due_at == 0 && !refreshes => Freshness::Expired,
+        _ if by_hand && !refreshes => Freshness::Expired,
+        _ if by_hand => Freshness::Stale,
         _ if !has_window => Freshness::Fresh,
         Some(now) if now < life.due_at => Freshness::Fresh,
         _ => Freshness::Stale,
@@ -86,7 +94,11 @@ mod tests {
             (expired, Some(101), true, Freshness::Stale),
             (expired, Some(101), false, Freshness::Expired),
         ] {
-            assert_eq!(judge(&life, now, refreshes), expected, "{life:?} at {now:?}");
+            assert_eq!(
+                judge(&life, Standing::Current, now, refreshes),
+                expected,
+                "{life:?} at {now:?}"
+            );
         }
     }
 

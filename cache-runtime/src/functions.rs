@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::key::{Piece, Segment};
 use crate::policy::{Policy, Window};
-use crate::site::{Site, Warning};
+use crate::site::Site;
 use crate::sync::lock;
 use crate::telemetry;
 
@@ -37,9 +37,6 @@ impl Functions {
         }
         let clash = self.note_anew(site, segments);
         site.noted_by(self.cache);
-        if !site.tag_templates().is_empty() {
-            telemetry::warn_once(site, Warning::Tags, "");
-        }
         // Not under the lock: what listens may ask for the functions.
         if let Some(clash) = clash {
             telemetry::clash(site, clash);

@@ -6,10 +6,12 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::time::Duration;
 
+use crate::after_commit;
 use crate::body;
 use crate::by_hand::{self, Looked};
 use crate::codec::Bincode;
 use crate::error::{Error, ErrorKind};
+use crate::frame::Gathered;
 use crate::lookup::Request;
 use crate::private::Target;
 use crate::returns::{Form, Stored};
@@ -114,6 +116,17 @@ impl<R> Entry<R> {
         by_hand::invalidate(self.0.request(UNTYPED)?).await
     }
 
+    /// Has the entry invalidated when the transaction around has committed: see
+    /// [`Invalidation`](crate::Invalidation).
+    ///
+    /// # Errors
+    ///
+    /// `is_ungathered`: there is no [`Invalidation::collect`](crate::Invalidation::collect) around.
+    pub fn invalidate_after_commit(&self) -> Result<(), Error> {
+        let request = self.0.request(UNTYPED)?;
+        after_commit::gather_key(&request.cache, &request.key)
+    }
+
     /// Makes the entry stale at once: it is still served, and the next call refreshes it.
     ///
     /// For a function without `refresh_before` it is an [invalidation](Self::invalidate).
@@ -183,7 +196,26 @@ impl<T: Stored, E> Entry<Result<T, E>> {
     ///
     /// If the future is dropped, the value is stored or it is not, and no lease stays behind.
     pub async fn set(&self, value: T) -> Result<(), Error> {
-        self.0.set_as(value).await
+        self.0.set_as(value, Gathered::for_entry()).await
+    }
+
+    /// As [`set`](Self::set), with tags that the function's body would have added by
+    /// [`tag`](crate::tag()). Those that its attribute names are there with either.
+    ///
+    /// # Errors
+    ///
+    /// As `set`; `is_not_storable` also with more than 32 tags.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `set`.
+    pub async fn set_with_tags<S: AsRef<str>>(
+        &self,
+        value: T,
+        tags: impl IntoIterator<Item = S>,
+    ) -> Result<(), Error> {
+        let tags = Gathered::of_texts(tags);
+        self.0.set_as(value, tags).await
     }
 }
 
@@ -216,7 +248,26 @@ impl<V: Stored> EntryOf<V> {
     ///
     /// If the future is dropped, the value is stored or it is not, and no lease stays behind.
     pub async fn set(&self, value: V) -> Result<(), Error> {
-        self.set_as(value).await
+        self.set_as(value, Gathered::for_entry()).await
+    }
+
+    /// As [`set`](Self::set), with tags that the function's body would have added by
+    /// [`tag`](crate::tag()). Those that its attribute names are there with either.
+    ///
+    /// # Errors
+    ///
+    /// As `set`; `is_not_storable` also with more than 32 tags.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `set`.
+    pub async fn set_with_tags<S: AsRef<str>>(
+        &self,
+        value: V,
+        tags: impl IntoIterator<Item = S>,
+    ) -> Result<(), Error> {
+        let tags = Gathered::of_texts(tags);
+        self.set_as(value, tags).await
     }
 }
 
@@ -233,14 +284,15 @@ impl<R> EntryOf<R> {
         }))
     }
 
-    async fn set_as<V: Stored>(&self, value: V) -> Result<(), Error> {
+    async fn set_as<V: Stored>(&self, value: V, mut tags: Gathered) -> Result<(), Error> {
         let form = self.form::<V>();
         let request = self.request_of(&form)?;
         let product = body::product(&request, form.outgoing(&value))
             .map_err(|error| Error(ErrorKind::NotStorable(error.to_string())))?;
+        form.tag(&value, &mut tags);
         // The value is needed no more, and need not be `Sync`.
         drop(value);
-        by_hand::store(request, product).await
+        by_hand::store(request, product, tags).await
     }
 
     fn request_of<V>(&self, form: &Form<V>) -> Result<Request, Error> {

@@ -37,7 +37,7 @@ impl Key {
         name.push_str(namespace);
         name.push_str(":{");
         let start = name.len();
-        render_between(&mut name, start, segments, LONGEST)?;
+        render_between(&mut name, start, segments)?;
         name.push('}');
         Ok(Self { name })
     }
@@ -67,14 +67,8 @@ pub(crate) fn lane_of(name: &str, lanes: usize) -> usize {
         .expect("a remainder of a usize fits a usize")
 }
 
-/// Writes what stands between the braces; `start` is where. Above `longest` bytes a digest takes the
-/// place of the values.
-pub(crate) fn render_between(
-    name: &mut String,
-    start: usize,
-    segments: &[Segment<'_>],
-    longest: usize,
-) -> fmt::Result {
+/// Writes what stands between the braces; `start` is where.
+fn render_between(name: &mut String, start: usize, segments: &[Segment<'_>]) -> fmt::Result {
     for segment in segments {
         match segment.0 {
             Piece::Literal(text) => name.push_str(text),
@@ -83,8 +77,8 @@ pub(crate) fn render_between(
             Piece::Absent => name.push_str("%none"),
         }
     }
-    if name.len() - start > longest {
-        shorten(name, start, segments, longest);
+    if name.len() - start > LONGEST {
+        shorten(name, start, segments);
     }
     Ok(())
 }
@@ -93,11 +87,10 @@ pub(crate) fn render_between(
 ///
 /// A raw `{` marks the digest. Values and the macro's literals never hold one, so no argument can
 /// be chosen to look like the digest of another.
-fn shorten(name: &mut String, start: usize, segments: &[Segment<'_>], longest: usize) {
+fn shorten(name: &mut String, start: usize, segments: &[Segment<'_>]) {
     let digest = blake3::hash(&name.as_bytes()[start..]).to_hex();
     let head = match segments.first() {
-        // With the brace and the digest, 65 bytes, it stays within the 128 of a tag as well.
-        Some(Segment(Piece::Literal(text))) if text.len() < longest / 2 => text.len(),
+        Some(Segment(Piece::Literal(text))) if text.len() < LONGEST / 2 => text.len(),
         _ => 0,
     };
     name.truncate(start + head);
@@ -116,14 +109,20 @@ impl fmt::Write for Escaped<'_> {
                 continue;
             }
             self.0.push_str(&text[clean..at]);
-            let mut buffer = [0; 4];
-            for byte in c.encode_utf8(&mut buffer).bytes() {
-                write!(self.0, "%{byte:02X}")?;
-            }
+            push_escaped(self.0, c);
             clean = at + c.len_utf8();
         }
         self.0.push_str(&text[clean..]);
         Ok(())
+    }
+}
+
+pub(crate) fn push_escaped(text: &mut String, c: char) {
+    let mut buffer = [0; 4];
+    for byte in c.encode_utf8(&mut buffer).bytes() {
+        let digit =
+            |four: u8| char::from_digit(u32::from(four), 16).unwrap_or('0').to_ascii_uppercase();
+        text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
     }
 }
 

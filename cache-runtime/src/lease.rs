@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::cache::Inner;
 use crate::entry::Judged;
+use crate::journal::Position;
 use crate::key::Key;
 use crate::store::{Claim, Commit, Granted, Old, StoreError, Take};
 use crate::tags::{Nonce, Tag};
@@ -35,6 +36,8 @@ pub(crate) struct Lease {
     granted: Granted,
     /// What was stored under the entry's tags before its body began, in their order.
     nonces: Vec<Nonce>,
+    /// Where the journal was then, if that was asked.
+    position: Option<Position>,
     tags_live: Duration,
     taken: Instant,
     ended: bool,
@@ -115,6 +118,7 @@ impl Request {
             lock_ttl,
             granted,
             nonces: Vec::new(),
+            position: None,
             tags_live: Duration::ZERO,
             taken: Instant::now(),
             ended: false,
@@ -138,20 +142,51 @@ impl Lease {
     }
 
     /// Captures the nonces of the entry's tags, to be done before its body begins: an invalidation that
-    /// comes later removes what was captured, and the entry with it.
+    /// comes later removes what was captured, and the entry with it. And where the journal is, if there may
+    /// be tags that become known only by the body.
     pub(crate) async fn capture(
         &mut self,
         tags: &[Tag],
         ttl: Duration,
+        late: bool,
         deadline: Instant,
     ) -> Result<(), StoreError> {
-        if tags.is_empty() {
-            return Ok(());
-        }
         let life = life_of_tags(ttl);
-        self.nonces = self.cache.store.capture(tags, life, deadline).await?;
-        self.tags_live = life;
+        let nonces = async {
+            if tags.is_empty() {
+                return Ok(Vec::new());
+            }
+            self.cache.store.capture(tags, life, deadline).await
+        };
+        let position = async {
+            if !late {
+                return Ok(None);
+            }
+            self.cache.store.position(&self.cache.namespace, deadline).await.map(Some)
+        };
+        // Both go out at once, and both are older than the body.
+        let (nonces, position) = tokio::try_join!(nonces, position)?;
+        if !tags.is_empty() {
+            self.tags_live = life;
+        }
+        (self.nonces, self.position) = (nonces, position);
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn captured_before(&mut self, nonces: Vec<Nonce>) {
+        self.nonces = nonces;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn unfence(&mut self) {
+        if crate::faults::on(crate::faults::Fault::SetUnfenced) {
+            "*".clone_into(&mut self.granted.content);
+        }
+    }
+
+    pub(crate) fn position(&self) -> Option<&Position> {
+        self.position.as_ref()
     }
 
     pub(crate) fn nonces(&self) -> &[Nonce] {

@@ -5,6 +5,7 @@
 //! (run, encode, commit) → `store` (bytes in, bytes out). `entry`, `key`, `freshness`, `codec` and
 //! `fingerprint` are leaves: pure, without I/O and without a clock.
 
+mod after_commit;
 mod body;
 mod by_hand;
 mod cache;
@@ -18,12 +19,16 @@ mod entries;
 mod entry;
 mod erased;
 mod error;
+mod faults;
 mod feature;
 mod fingerprint;
 mod flight;
+mod frame;
 mod freshness;
 mod functions;
 mod handle;
+mod invalidate;
+mod journal;
 mod key;
 mod key_hash;
 mod lease;
@@ -34,13 +39,18 @@ mod policy;
 pub mod private;
 mod refresh;
 mod returns;
+mod seen;
 mod site;
+mod stamping;
+mod steps;
 mod store;
 mod sync;
+mod tag_scope;
 mod tags;
 mod telemetry;
 mod work;
 
+pub use after_commit::{Invalidation, invalidate_tags_after_commit};
 pub use cache::{Cache, init};
 pub use codec::{Codec, CodecError};
 pub use config::Builder;
@@ -48,6 +58,10 @@ pub use entries::Entries;
 pub use error::{BuildError, Error, SharedError, ShutdownError};
 pub use functions::Function;
 pub use handle::{Entry, EntryOf, Peek, State};
+pub use invalidate::{expire_tags, invalidate_tags};
+pub use tag_scope::{TagScope, tag};
 
 #[cfg(test)]
 mod clearing_tests;
+#[cfg(test)]
+mod model;

@@ -13,24 +13,26 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::body;
 use crate::by_hand::Boxed;
 use crate::cache::Inner;
 use crate::codec;
 use crate::codec::compression::expand;
 use crate::computation::{Computation, Offered, SharedFailure};
 use crate::compute::{alone, compute, recompute};
-use crate::entry::{self, Found, Judged};
+use crate::entry::{Found, Judged};
+use crate::faults::{self, Fault};
 use crate::flight::{Landing, Leader, Seat, Waiter};
+use crate::frame::{self, Gathered};
 use crate::freshness::{self, Freshness};
 use crate::key::Key;
 use crate::lease::{self, Lease, Taken};
 use crate::places;
 use crate::policy::Policy;
 use crate::refresh;
+use crate::seen::{self, Seen};
 use crate::site::{Site, Warning};
 use crate::store::Waited;
-use crate::tags::{self, Nonce, Tag};
+use crate::tags::{Standing, Tag};
 use crate::telemetry::{self, Outcome};
 
 /// How often one call looks up again before it computes on its own.
@@ -63,16 +65,22 @@ pub(crate) struct FlightKey {
     key: Arc<str>,
 }
 
-/// What those who share a flight get.
+/// What those who share a flight get, and what it depends on.
 #[derive(Clone)]
-pub(crate) enum Landed {
+pub(crate) struct Landed {
+    pub(crate) shared: Shared,
+    pub(crate) touched: Arc<Gathered>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Shared {
     Value {
         codec: codec::Id,
         payload: Arc<[u8]>,
     },
     Failed(SharedFailure),
     /// Neither the value nor the error can be had by others.
-    Unshared,
+    Nothing,
 }
 
 pub(crate) type Lead = Leader<FlightKey, Lease, Landed>;
@@ -80,7 +88,7 @@ type Wait = Waiter<FlightKey, Lease, Landed>;
 
 impl FlightKey {
     pub(crate) fn is_of(&self, key: &Key) -> bool {
-        *self.key == *key.name()
+        self.key.split('\0').next() == Some(key.name())
     }
 }
 
@@ -93,8 +101,15 @@ impl Request {
         request
     }
 
+    /// With the tags, which may be of arguments that are not in the key: a value that carries the tags of
+    /// others is no answer.
     pub(crate) fn flight_key(&self) -> FlightKey {
-        FlightKey { fingerprint: self.fingerprint, key: self.key.name().into() }
+        if self.tags.is_empty() {
+            return FlightKey { fingerprint: self.fingerprint, key: self.key.name().into() };
+        }
+        let names = self.tags.iter().map(Tag::name);
+        let parts: Vec<&str> = std::iter::once(self.key.name()).chain(names).collect();
+        FlightKey { fingerprint: self.fingerprint, key: parts.join("\0").into() }
     }
 }
 
@@ -111,11 +126,14 @@ struct Shareable {
     codec: codec::Id,
     bytes: Vec<u8>,
     payload: Range<usize>,
+    touched: Option<Gathered>,
 }
 
 impl Shareable {
     fn landed(&self) -> Landed {
-        Landed::Value { codec: self.codec, payload: self.bytes[self.payload.clone()].into() }
+        let payload = self.bytes[self.payload.clone()].into();
+        let touched = Arc::new(self.touched.clone().unwrap_or_default());
+        Landed { shared: Shared::Value { codec: self.codec, payload }, touched }
     }
 }
 
@@ -129,14 +147,20 @@ impl Shareable {
 /// Every future in here may be dropped at any await. A leader hands over to a waiter or gives its
 /// lease back; a commit that has begun goes on behind the caller.
 pub(crate) fn answer<'c>(
-    asked: Option<Asked>,
+    asked: Result<Asked, Gathered>,
     computation: &'c mut (dyn Computation + 'c),
 ) -> Boxed<'c, ()> {
-    let Some(Asked { request, forced }) = asked else {
-        return Box::pin(async {
-            computation.start();
-            poll_fn(|cx| computation.poll(cx)).await;
-        });
+    let Asked { request, forced } = match asked {
+        Ok(asked) => asked,
+        Err(mut tags) => {
+            return Box::pin(async move {
+                computation.start();
+                poll_fn(|cx| computation.poll(cx)).await;
+                // To a body around it the function is code like any other, that says what it reads.
+                computation.answer().tag(&mut tags);
+                frame::hand_on(None, &tags);
+            });
+        }
     };
     if !forced && let Some(outcome) = read_at_once(&request, computation) {
         telemetry::answered(request.site, &request.key, outcome);
@@ -165,8 +189,7 @@ impl Future for Answered {
 
 /// Answers a hit on a store that need not be waited for.
 fn read_at_once(request: &Request, computation: &mut dyn Computation) -> Option<Outcome> {
-    let (stored, nonces) = request.cache.store.read_at_once(&request.key, &request.tags)?;
-    match classify(request, computation, stored, &nonces) {
+    match classify(request, computation, seen::see_at_once(request)?) {
         Classified::Answered(outcome, _) => Some(outcome),
         Classified::Miss(_) | Classified::Damaged(_) => None,
     }
@@ -189,7 +212,7 @@ async fn fill(
     computation: &mut dyn Computation,
     seen: Option<(Judged, Instant)>,
 ) -> Outcome {
-    if body::inside_itself(request) {
+    if frame::inside_itself(request) {
         telemetry::warn_once(request.site, Warning::Recursion, "");
         return alone(request, computation).await;
     }
@@ -236,15 +259,14 @@ impl Patience {
 }
 
 async fn read(request: &Request, computation: &mut dyn Computation, deadline: Instant) -> Read {
-    let read = request.cache.store.read(&request.key, &request.tags, deadline).await;
-    let (stored, nonces) = match read {
-        Ok(read) => read,
+    let seen = match seen::see(request, deadline).await {
+        Ok(seen) => seen,
         Err(error) => {
             telemetry::store_trouble(request.site, &request.key, &error);
             return Read::Unknown;
         }
     };
-    match classify(request, computation, stored, &nonces) {
+    match classify(request, computation, seen) {
         Classified::Answered(outcome, hit) => Read::Answered(outcome, hit),
         Classified::Miss(judged) => Read::Miss(judged),
         Classified::Damaged(judged) => {
@@ -264,21 +286,16 @@ enum Classified {
     Damaged(Judged),
 }
 
-fn classify(
-    request: &Request,
-    computation: &mut dyn Computation,
-    stored: Vec<u8>,
-    nonces: &[Option<Nonce>],
-) -> Classified {
-    if stored.is_empty() {
+fn classify(request: &Request, computation: &mut dyn Computation, seen: Seen) -> Classified {
+    if seen.stored.is_empty() {
         return Classified::Miss(Judged::ABSENT);
     }
-    let judged = Judged::of(&stored);
+    let judged = Judged::of(&seen.stored);
     let miss = |why| {
         telemetry::step(request.site, &request.key, why);
         Classified::Miss(judged)
     };
-    let found = match entry::find(&stored, request.fingerprint, request.key.digest()) {
+    let found = match seen.find(request) {
         Found::Usable(found) => found,
         Found::Foreign => {
             if let Some(fingerprint) = judged.fingerprint() {
@@ -288,11 +305,12 @@ fn classify(
         }
         Found::Damaged => return Classified::Damaged(judged),
     };
-    if !tags::hold(&found.stamps, &request.tags, nonces) {
+    let standing = seen.standing(request, &found);
+    if standing == Standing::Void {
         return miss("invalidated by a tag");
     }
     let now = request.cache.store.latest_now(&request.key);
-    let freshness = freshness::judge(&found.life, now, request.policy.refreshes());
+    let freshness = freshness::judge(&found.life, standing, now, request.policy.refreshes());
     if freshness == Freshness::Expired {
         return Classified::Miss(judged);
     }
@@ -305,15 +323,19 @@ fn classify(
         Err(_) => return Classified::Damaged(judged),
     }
     let outcome = if freshness == Freshness::Stale {
-        refresh::consider(request, computation, judged, found.life);
+        refresh::consider(request, computation, judged, found.life, standing);
         Outcome::Stale
     } else {
         Outcome::Hit
     };
     let codec = found.codec;
+    let touched = found.has_stamps().then(|| frame::inherited(found.stamps.clone()));
+    if let Some(touched) = &touched {
+        frame::hand_on(Some(&request.cache), touched);
+    }
     let hit = match payload {
-        Cow::Owned(bytes) => Shareable { codec, payload: 0..bytes.len(), bytes },
-        Cow::Borrowed(_) => Shareable { codec, payload: found.place, bytes: stored },
+        Cow::Owned(bytes) => Shareable { codec, payload: 0..bytes.len(), bytes, touched },
+        Cow::Borrowed(_) => Shareable { codec, payload: found.place, bytes: seen.stored, touched },
     };
     Classified::Answered(outcome, hit)
 }
@@ -358,6 +380,9 @@ async fn lead(
             }
             Taken::Pass => {
                 telemetry::step(request.site, &request.key, "a computation failed just now");
+                if faults::on(Fault::PassIsWaitedFor) {
+                    tokio::time::sleep(request.policy.wait).await;
+                }
                 break;
             }
             Taken::Unknown(error) => {
@@ -436,14 +461,18 @@ async fn wait(
     drop(waiter);
     match landing {
         Landing::Shared(landed) => {
-            let adopted = match &landed {
-                Landed::Value { codec, payload } => {
+            let adopted = match &landed.shared {
+                Shared::Value { codec, payload } => {
                     computation.answer().adopt(*codec, payload).is_ok()
                 }
-                Landed::Failed(failure) => computation.answer().adopt_failure(failure),
-                Landed::Unshared => false,
+                Shared::Failed(failure) => computation.answer().adopt_failure(failure),
+                Shared::Nothing => false,
             };
-            if adopted { Outcome::Shared } else { alone(request, computation).await }
+            if !adopted {
+                return alone(request, computation).await;
+            }
+            frame::hand_on(Some(&request.cache), &landed.touched);
+            Outcome::Shared
         }
         Landing::TookOver(leader) if leader.baton.is_none() && reachable => {
             lead(request, computation, leader, None).await

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::body;
+use crate::frame;
 use crate::lookup::Request;
 use crate::site::Warning;
 use crate::telemetry;
@@ -50,7 +50,7 @@ const MOST_WAITS: u32 = 6;
 
 /// Whether this task has a place of the function already, being inside one of its bodies.
 pub(crate) fn inside(request: &Request) -> bool {
-    request.site.places().is_some() && body::inside_function(request.site)
+    request.site.places().is_some() && frame::inside_function(request.site)
 }
 
 /// A place, if there is one now.

@@ -16,6 +16,7 @@ use crate::codec::Format;
 pub use crate::computation::{Asking, Call, Calling};
 pub use crate::entries::Entries;
 use crate::error::SharedError;
+use crate::frame::Gathered;
 pub use crate::handle::Entry;
 pub use crate::key::Segment;
 use crate::key::{Key, Piece};
@@ -23,9 +24,10 @@ use crate::key_hash::key_hash;
 use crate::lookup::{self, Asked, Request};
 pub use crate::policy::Policy;
 use crate::returns::Form;
-pub use crate::returns::{Optional, Returns, Shape, Stored};
+pub use crate::returns::{Optional, Returns, Shape, Stored, Tagging};
 pub use crate::site::Site;
 use crate::site::Warning;
+use crate::tags::{self, Tag};
 use crate::telemetry;
 
 /// The cache that a call uses, or none.
@@ -353,6 +355,42 @@ impl<'a, T> LentByReference<'a> for Lent<'a, T> {
     }
 }
 
+/// The tags that a closure makes of a value.
+pub fn tagged_with<'v, V, I>(value: &'v V, tags: &mut Tagging<'_>, of: impl FnOnce(&'v V) -> I)
+where
+    I: IntoIterator<Item: AsRef<str>>,
+{
+    tags.extend(of(value));
+}
+
+/// A value as the templates of its tags see it: what is in an `Option`, if there is something. By autoref.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a, T>(pub &'a T);
+
+impl<'a, T> Told<'a, Option<T>> {
+    /// The value.
+    #[must_use]
+    pub fn told(self) -> Option<&'a T> {
+        self.0.as_ref()
+    }
+}
+
+/// The other half of [`Told`].
+pub trait ToldAsItIs<'a> {
+    /// What is told of.
+    type Target;
+    /// The value.
+    fn told(&self) -> Option<&'a Self::Target>;
+}
+
+impl<'a, T> ToldAsItIs<'a> for Told<'a, T> {
+    type Target = T;
+
+    fn told(&self) -> Option<&'a T> {
+        Some(self.0)
+    }
+}
+
 /// A normalized argument in the type that the function takes.
 pub fn normalized<T: ?Sized, N: std::borrow::Borrow<T> + ?Sized>(value: &N) -> &T {
     value.borrow()
@@ -383,6 +421,8 @@ pub struct Target {
     pub(crate) key: Option<Key>,
     /// Where it is not the site's: boxed, as each call moves a target about.
     resolved: Option<Box<Policy>>,
+    /// The names of the tags that its attribute says of the arguments.
+    tags: Vec<String>,
 }
 
 impl Target {
@@ -403,7 +443,38 @@ impl Target {
             }
             rendered.ok()
         });
-        Self { site, owner, cache, key, resolved: None }
+        Self { site, owner, cache, key, resolved: None, tags: Vec::new() }
+    }
+
+    /// The tags of a call.
+    #[must_use]
+    pub fn tags(mut self, tags: &[&[Segment<'_>]]) -> Self {
+        for segments in tags {
+            if let Ok(text) = tags::text(segments) {
+                self.tags.extend(text.as_deref().map(tags::name));
+            } else {
+                // As half a key would stand for more than one value, half a tag would miss some.
+                telemetry::warn_once(self.site, Warning::Key, self.site.template());
+                self.key = None;
+            }
+        }
+        self
+    }
+
+    fn all_tags(&self, namespace: &str, clearable: bool) -> Vec<Tag> {
+        let mut tags = Vec::new();
+        for name in clearable
+            .then_some(tags::EVERYTHING)
+            .into_iter()
+            .chain(self.tags.iter().map(String::as_str))
+        {
+            let tag = Tag::stamped(namespace, name);
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        tags.extend(self.site.tags_before(namespace));
+        tags
     }
 
     /// For a handle, whose policy does not wait for a body.
@@ -415,13 +486,18 @@ impl Target {
         self
     }
 
-    /// Taken out of the target, which generated code would have to copy to hand it over.
-    fn asked(&mut self, fingerprint: u64, forced: bool) -> Option<Asked> {
+    /// Taken out of the target, which generated code would have to copy to hand it over. Without a cache or a
+    /// key there are only the tags of what the body will give.
+    fn asked(&mut self, fingerprint: u64, forced: bool) -> Result<Asked, Gathered> {
         let (policy, site) = (self.policy(), self.site);
-        let (cache, key) = (self.cache.take()?.0, self.key.take()?);
-        let tags = site.tags_before(&cache.namespace);
+        let (Some(Cache(cache)), Some(key)) = (self.cache.take(), self.key.take()) else {
+            let mut tags = Gathered::for_entry();
+            self.tags.iter().for_each(|name| tags.add(name));
+            return Err(tags);
+        };
+        let tags = self.all_tags(&cache.namespace, cache.settings.clearable);
         let request = Request { cache, site, key, fingerprint, tags, policy };
-        Some(Asked { request, forced })
+        Ok(Asked { request, forced })
     }
 
     fn policy(&self) -> Policy {
@@ -431,7 +507,7 @@ impl Target {
     pub(crate) fn request(&self, fingerprint: u64) -> Option<Request> {
         let cache = Arc::clone(&self.cache.as_ref()?.0);
         Some(Request {
-            tags: self.site.tags_before(&cache.namespace),
+            tags: self.all_tags(&cache.namespace, cache.settings.clearable),
             cache,
             site: self.site,
             key: self.key.clone()?,

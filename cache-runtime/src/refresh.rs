@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::body;
+use crate::body::{self, Ran};
 use crate::computation::{Computation, Finished};
 use crate::entry::{Judged, Life};
 use crate::freshness::{self, Freshness};
@@ -20,6 +20,7 @@ use crate::lookup::{FlightKey, Request};
 use crate::places;
 use crate::store::Old;
 use crate::sync::lock;
+use crate::tags::Standing;
 use crate::telemetry;
 
 /// A process asks for the lease of one stale key this often, however many hits it serves.
@@ -53,6 +54,11 @@ impl Refreshes {
         lock(&self.asked).retain(|asked, _| !asked.is_of(key));
     }
 
+    /// Lets the next stale hit of every key ask at once.
+    pub(crate) fn forget_all(&self) {
+        lock(&self.asked).clear();
+    }
+
     /// A place, if this key is to be asked for now and one is free.
     fn place(&self, key: FlightKey) -> Option<OwnedSemaphorePermit> {
         if self.closed.load(Ordering::Acquire) {
@@ -81,6 +87,7 @@ pub(crate) fn consider(
     computation: &mut dyn Computation,
     judged: Judged,
     life: Life,
+    standing: Standing,
 ) {
     // Without a runtime there is no background; a hit inside one will ask again.
     if Handle::try_current().is_err() {
@@ -95,7 +102,7 @@ pub(crate) fn consider(
     let work = request.cache.work.clone();
     let scope = crate::cache::scope_of_task();
     let refresh = async move {
-        run(&request, computation, &judged, life).await;
+        run(&request, computation, &judged, life, standing).await;
         drop(place);
     };
     match scope {
@@ -109,6 +116,7 @@ async fn run(
     mut computation: Box<dyn Computation>,
     judged: &Judged,
     life: Life,
+    standing: Standing,
 ) {
     // Here and not before: a hit does not wait, and this task is inside no body that has a place.
     let _place = places::wait(request).await;
@@ -125,20 +133,22 @@ async fn run(
             }
         };
     // The hit may have been called stale only because this process was in doubt about the time.
-    if freshness::judge(&life, Some(lease.born_at()), true) == Freshness::Fresh {
+    let born_at = Some(lease.born_at());
+    if freshness::judge(&life, standing, born_at, true) == Freshness::Fresh {
         return;
     }
     // A body whose value could not be stored would be for nobody.
     if !body::capture(request, &mut lease, deadline).await {
         return;
     }
-    let product = match body::run(request, &mut *computation, Some(&lease)).await {
+    let Ran { finished, touched } = body::run(request, &mut *computation, Some(&lease)).await;
+    let product = match finished {
         Finished::Value => body::encode(request, &mut *computation),
         Finished::Failed => None,
     };
     if let Some(product) = product {
         // What went wrong has been told; the old value lives on.
-        let _ = body::commit(request, lease, &product).await;
+        let _ = body::commit(request, lease, &product, &touched).await;
     } else {
         telemetry::step(request.site, &request.key, "refresh failed");
         // What went wrong has been told, and the lease ends by itself.

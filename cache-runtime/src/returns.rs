@@ -12,7 +12,10 @@ use serde::de::DeserializeOwned;
 use crate::codec::{self, DecodeError, EncodeError, Encoded, Format};
 use crate::computation::{Outgoing, SharedFailure};
 use crate::error::{AsDynError, SharedError};
+use crate::frame::Gathered;
+use crate::key::Segment;
 use crate::site::Site;
+use crate::tags;
 
 /// A value that can be stored.
 #[diagnostic::on_unimplemented(
@@ -117,6 +120,29 @@ pub(crate) struct Form<T> {
     cache_if: Option<fn(&T) -> bool>,
     accept_if: Option<fn(&T) -> bool>,
     ttl_with: Option<fn(&T) -> Duration>,
+    tags: Option<fn(&T, &mut Tagging<'_>)>,
+}
+
+/// Where a value's tags are put.
+pub struct Tagging<'g>(&'g mut Gathered);
+
+impl Tagging<'_> {
+    /// A tag by its template.
+    pub fn add(&mut self, segments: &[Segment<'_>]) {
+        match tags::text(segments) {
+            Ok(Some(text)) => self.0.add(&tags::name(&text)),
+            Ok(None) => {}
+            // Without one of its tags it could not be invalidated.
+            Err(_) => self.0.torn = true,
+        }
+    }
+
+    /// Any number of tags.
+    pub fn extend<T: AsRef<str>>(&mut self, texts: impl IntoIterator<Item = T>) {
+        for text in texts {
+            self.0.add(&tags::name(text.as_ref()));
+        }
+    }
 }
 
 /// How a value is written and read.
@@ -138,7 +164,13 @@ impl<T: Stored> Coding<T> {
 
 impl<T: Stored> Form<T> {
     pub(crate) fn new<F: Format>() -> Self {
-        Self { coding: Coding::new::<F>, cache_if: None, accept_if: None, ttl_with: None }
+        Self {
+            coding: Coding::new::<F>,
+            cache_if: None,
+            accept_if: None,
+            ttl_with: None,
+            tags: None,
+        }
     }
 }
 
@@ -156,6 +188,13 @@ impl<T> Form<T> {
         let keep =
             self.cache_if.is_none_or(|cache_if| cache_if(value)) && ttl != Some(Duration::ZERO);
         Ok(Outgoing { encoded: ((self.coding)().encode)(value)?, keep, ttl })
+    }
+
+    /// Adds the tags that a value tells of.
+    pub(crate) fn tag(&self, value: &T, touched: &mut Gathered) {
+        if let Some(tags) = self.tags {
+            tags(value, &mut Tagging(touched));
+        }
     }
 
     pub(crate) fn accepts(&self, value: &T) -> bool {
@@ -205,6 +244,13 @@ impl<T, E, R> Returns<T, E, R> {
     #[must_use]
     pub fn ttl_with(mut self, ttl_with: fn(&T) -> Duration) -> Self {
         self.form.ttl_with = Some(ttl_with);
+        self
+    }
+
+    /// Which tags a value tells of.
+    #[must_use]
+    pub fn tags(mut self, tags: fn(&T, &mut Tagging<'_>)) -> Self {
+        self.form.tags = Some(tags);
         self
     }
 

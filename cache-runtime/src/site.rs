@@ -9,7 +9,6 @@ use serde::de::DeserializeOwned;
 
 use crate::codec::Format;
 use crate::fingerprint;
-use crate::key::{Piece, Segment};
 use crate::places::Places;
 use crate::policy::Policy;
 use crate::sync::lock;
@@ -43,7 +42,13 @@ struct State {
     /// The warnings that have been given, a bit each.
     warned: AtomicU32,
     places: OnceLock<Places>,
+    /// How many bodies have ended without a tag that was not known before. Once one had any, `TAGS_LATE`.
+    plain_bodies: AtomicU32,
 }
+
+const TAGS_LATE: u32 = u32::MAX;
+/// After this many bodies without such tags a function is taken to have none.
+const PLAIN: u32 = 4;
 
 /// The value type that was used first, and by far the most functions have no other.
 #[derive(Debug)]
@@ -183,13 +188,28 @@ impl Site {
     /// must be reached. Functions of one name in one module have one tag, and are cleared together.
     pub(crate) fn own_tag(&self, namespace: &str) -> Tag {
         let [module, function, _] = self.origin().identity();
-        let segments = if module.is_empty() {
-            vec![Piece::Literal("fn:"), Piece::Value(&function)]
+        let path = if module.is_empty() { "" } else { "::" };
+        Tag::named(namespace, &format!("fn:{module}{path}{function}"))
+    }
+
+    /// Whether a body may tell of tags that are not known before it runs.
+    ///
+    /// Asking where the journal is costs a command before the body, so a function that has shown none is
+    /// not asked. Should it have some after all, one value is not stored.
+    pub(crate) fn may_tag_late(&self) -> bool {
+        let plain_bodies = self.state().plain_bodies.load(Ordering::Relaxed);
+        plain_bodies == TAGS_LATE || plain_bodies < PLAIN
+    }
+
+    /// Notes whether a body has told of any.
+    pub(crate) fn note_tags(&self, any: bool) {
+        let plain_bodies = &self.state().plain_bodies;
+        if any {
+            plain_bodies.store(TAGS_LATE, Ordering::Relaxed);
         } else {
-            ["fn:", module, "::", function].map(Piece::Literal).to_vec()
-        };
-        let segments: Vec<Segment<'_>> = segments.into_iter().map(Segment).collect();
-        Tag::render(namespace, &segments).expect("a text can be written")
+            let next = |bodies| (bodies < PLAIN).then(|| bodies + 1);
+            let _ = plain_bodies.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        }
     }
 
     /// The tags of an entry that are known before its body runs.

@@ -121,7 +121,10 @@ pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
         Warning::Overdue => {
             "waited for a place under `max_concurrency` until no body ended for as long as `wait`, or for six times as long; another was started above it"
         }
-        Warning::Tags => "its `tags` have no effect yet: nothing can be invalidated by them",
+        Warning::Tags => {
+            "an entry has at most 32 tags, those of cached functions that its body calls among them, and this \
+             one would have more, so it is not stored; tag what is invalidated together with one tag"
+        }
         Warning::Clash => "two functions can meet under one key",
         Warning::Runtime => "called outside a tokio runtime, so the body runs without the cache",
     };

@@ -13,5 +13,5 @@ pub use gate::Gate;
 pub use helper::{Helper, orders, role, tell};
 pub use monitor::Monitor;
 pub use patience::{PATIENCE, eventually, in_time};
-pub use server::RedisServer;
+pub use server::{Kind, RedisServer};
 pub use told::Told;

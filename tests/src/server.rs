@@ -13,9 +13,39 @@ use tempfile::TempDir;
 
 use crate::PATIENCE;
 
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The distribution's `redis-server`, 7.0 or later.
+    Redis,
+    /// Redis 8.
+    Redis8,
+    /// Valkey 9.
+    Valkey,
+}
+
+impl Kind {
+    fn program(self) -> PathBuf {
+        let fetched = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/servers"));
+        match self {
+            Self::Redis => PathBuf::from("redis-server"),
+            Self::Redis8 => fetched.join("redis-server-8"),
+            Self::Valkey => fetched.join("valkey-server"),
+        }
+    }
+
+    fn installed_by(self) -> &'static str {
+        match self {
+            Self::Redis => "apt-get install redis-server",
+            Self::Redis8 | Self::Valkey => "scripts/servers",
+        }
+    }
+}
+
 /// A real redis-server of this test's own, on a loopback port and a unix socket. Ends with the value.
 #[derive(Debug)]
 pub struct RedisServer {
+    kind: Kind,
     port: u16,
     dir: TempDir,
     password: Option<String>,
@@ -31,7 +61,17 @@ impl RedisServer {
     /// When there is no `redis-server`, or it does not come up.
     #[must_use]
     pub fn start() -> Self {
-        Self::launch(None, &[])
+        Self::start_kind(Kind::Redis)
+    }
+
+    /// Starts a server of this kind.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_kind(kind: Kind) -> Self {
+        Self::launch(kind, None, &[])
     }
 
     /// Starts a server that asks for a password.
@@ -41,7 +81,7 @@ impl RedisServer {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with_password(password: &str) -> Self {
-        Self::launch(Some(password), &[])
+        Self::launch(Kind::Redis, Some(password), &[])
     }
 
     /// Starts a server with more arguments (`["--maxmemory", "10mb"]`).
@@ -51,11 +91,12 @@ impl RedisServer {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
-        Self::launch(None, arguments)
+        Self::launch(Kind::Redis, None, arguments)
     }
 
-    fn launch(password: Option<&str>, arguments: &[&str]) -> Self {
+    fn launch(kind: Kind, password: Option<&str>, arguments: &[&str]) -> Self {
         let mut server = Self {
+            kind,
             port: 0,
             dir: TempDir::new().expect("a temporary directory"),
             password: password.map(str::to_owned),
@@ -158,7 +199,7 @@ impl RedisServer {
 
     /// `false` where the server ends at once: its port is taken.
     fn spawn(&mut self) -> bool {
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(self.kind.program());
         command
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--port", &self.port.to_string(), "--daemonize", "no"])
@@ -179,7 +220,7 @@ impl RedisServer {
         let process = match command.spawn() {
             Ok(process) => process,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                panic!("there is no redis-server: apt-get install redis-server")
+                panic!("there is no such server, {:?}: {}", self.kind, self.kind.installed_by())
             }
             Err(error) => panic!("redis-server can't be started: {error}"),
         };

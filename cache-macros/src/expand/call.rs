@@ -16,6 +16,7 @@ use crate::generics::{Names, names_in, reduced};
 use crate::params::{Param, Passing, Pattern, passing_on, renamed_self};
 use crate::policy::{Span as Duration, Window};
 use crate::spec::{Codec, Method, Spec};
+use crate::tags::{RETURNED, Tag};
 
 impl Expansion<'_> {
     /// The call of the cached function and of `_refresh`: one, so that both have one type of it.
@@ -86,14 +87,13 @@ impl Expansion<'_> {
     }
 
     pub(super) fn key_params(&self) -> impl Iterator<Item = &Param> {
-        let key = &self.spec.key;
         let params = self.spec.params.iter().enumerate();
-        params.filter(|(index, _)| key.uses(*index)).map(|(_, param)| param)
+        params.filter(|(index, _)| self.spec.entry_uses(*index)).map(|(_, param)| param)
     }
 
     pub(super) fn key_generics(&self) -> syn::Generics {
         let mut used: Names = self.key_params().flat_map(|param| names_in(&param.ty)).collect();
-        used.extend(self.spec.key.generics());
+        used.extend(self.spec.named_generics());
         reduced(&self.generics, &used)
     }
 
@@ -102,6 +102,8 @@ impl Expansion<'_> {
         values.cache_if.is_some()
             || values.accept_if.is_some()
             || values.ttl_with.is_some()
+            || values.tags_with.is_some()
+            || self.spec.tags.iter().any(Tag::is_of_value)
             || !matches!(values.codec, Codec::Default)
     }
 
@@ -133,10 +135,39 @@ impl Expansion<'_> {
                 returns.extend(quote_spanned!(closure.span()=> .#method(#closure)));
             }
         }
+        returns.extend(self.tags_of_value());
         if self.spec.policy.none_ttl.is_some() {
             returns.extend(quote_spanned!(self.return_span()=> .with_none()));
         }
         returns
+    }
+
+    /// What is put on the entry when the value is there.
+    fn tags_of_value(&self) -> Option<TokenStream> {
+        let private = &self.private;
+        let tags: Vec<_> = self.spec.tags.iter().filter(|tag| tag.is_of_value()).collect();
+        let tags_with = self.spec.values.tags_with.as_ref().map(|closure| {
+            let private = self.private_at(closure.span());
+            quote_spanned!(closure.span()=> #private::tagged_with(__value, __tags, #closure);)
+        });
+        if tags.is_empty() && tags_with.is_none() {
+            return None;
+        }
+        let templates = (!tags.is_empty()).then(|| {
+            let ret = Ident::new(RETURNED, Span::call_site());
+            let tags = tags.iter().map(|tag| self.tag(tag));
+            quote! {
+                use #private::ToldAsItIs as _;
+                if let ::core::option::Option::Some(#ret) = #private::Told(__value).told() {
+                    #(__tags.add(&[#tags]);)*
+                }
+            }
+        });
+        // Input:  #[redis_cached(.., tags = ["org:{ret.org}"])] async fn load(id: u64) -> Option<User>
+        // Output: .tags(|__value, __tags| {
+        //             if let Some(ret) = Told(__value).told() { __tags.add(&[literal("org:"), value(&ret.org)]); }
+        //         })
+        Some(quote!(.tags(|__value, __tags| { #templates #tags_with })))
     }
 
     /// `(db, id)`, of which `(id,)` is a tuple as well.

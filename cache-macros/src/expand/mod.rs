@@ -206,7 +206,7 @@ impl<'a> Expansion<'a> {
     fn allow_unused(&self, sig: &mut Signature) {
         let mentioned = self.mentioned_by_expressions();
         for (index, (input, param)) in sig.inputs.iter_mut().zip(&self.spec.params).enumerate() {
-            let used = self.spec.key.uses(index) || mentioned.contains(&param.ident.to_string());
+            let used = self.spec.entry_uses(index) || mentioned.contains(&param.ident.to_string());
             if let FnArg::Typed(input) = input
                 && used
             {
@@ -290,7 +290,7 @@ impl<'a> Expansion<'a> {
             .into_iter()
             .zip(self.spec.params.iter().enumerate())
             .filter(|(_, (index, param))| {
-                (key && self.spec.key.uses(*index))
+                (key && self.spec.entry_uses(*index))
                     || mentioned.iter().any(|mentioned| mentioned.ident == param.ident)
             })
             .map(|(input, _)| input)
@@ -300,7 +300,7 @@ impl<'a> Expansion<'a> {
     fn generics_for(&self, inputs: &[FnArg], returned: &TokenStream) -> Generics {
         let mut used = names_in(quote!(#(#inputs)*));
         used.extend(names_in(returned));
-        used.extend(self.spec.key.generics());
+        used.extend(self.spec.named_generics());
         reduced(&self.generics, &used)
     }
 

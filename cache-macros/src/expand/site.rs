@@ -1,6 +1,6 @@
 //! The `static` that describes the function, and the key of one call.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -10,6 +10,7 @@ use super::{Expansion, Sibling, is_reference, located};
 use crate::key::{Segment, Source, Step, Value};
 use crate::params::Param;
 use crate::spec::Identity;
+use crate::tags::Tag;
 use crate::template::{self, Form};
 
 impl Expansion<'_> {
@@ -38,7 +39,7 @@ impl Expansion<'_> {
             }
         };
         if !self.spec.tags.is_empty() {
-            let tags = &self.spec.tags;
+            let tags = self.spec.tags.iter().map(|tag| &tag.text);
             said.extend(quote!(.tags(&[#(#tags),*])));
         }
         if self.spec.clearable {
@@ -81,6 +82,7 @@ impl Expansion<'_> {
         let clause = &generics.where_clause;
         let lets = self.key_params().filter_map(|param| self.destructured(param));
         let segments = self.segments();
+        let tags = self.tags();
         let owner = self.owner();
         // Input:  #[redis_cached(key = "user:{id}", ttl = "5m")] async fn load(db: &Db, id: u64)
         // Output: fn __load_target(__chosen: Chosen, id: &u64) -> Target {
@@ -88,7 +90,7 @@ impl Expansion<'_> {
         //         }
         let body = quote! {{
             #(#lets)*
-            #private::Target::new(#scope #site(), #owner, __chosen, &[#(#segments),*])
+            #private::Target::new(#scope #site(), #owner, __chosen, &[#(#segments),*]) #tags
         }};
         let sig = parse_quote! {
             fn #target #generics (__chosen: #private::Chosen, #(#inputs),*) -> #private::Target #clause
@@ -147,6 +149,26 @@ impl Expansion<'_> {
         self.spec.key.segments.iter().map(segment).collect()
     }
 
+    /// The tags that are known before the body runs.
+    fn tags(&self) -> TokenStream {
+        let tags: Vec<_> = self.spec.tags.iter().filter(|tag| !tag.is_of_value()).collect();
+        if tags.is_empty() {
+            return quote!();
+        }
+        let tags = tags.into_iter().map(|tag| self.tag(tag));
+        quote!(.tags(&[#(&[#tags]),*]))
+    }
+
+    /// Its text is not escaped: whoever invalidates it by hand writes what it reads like.
+    pub(super) fn tag(&self, tag: &Tag) -> TokenStream {
+        let private = &self.private;
+        let segments = tag.segments.iter().map(|segment| match segment {
+            Segment::Literal(text) => quote!(#private::literal(#text)),
+            Segment::Value(value) => self.value(value),
+        });
+        quote!(#(#segments),*)
+    }
+
     fn value(&self, value: &Value) -> TokenStream {
         let steps = value.steps.iter().map(|step| match step {
             Step::Field(member) => quote_spanned!(member.span()=> .#member),
@@ -162,6 +184,20 @@ impl Expansion<'_> {
                 let called = if *called { quote!(()) } else { quote!() };
                 let span = path.span();
                 (quote_spanned!(span=> &#path #called #(#steps)*), span)
+            }
+            Source::Returned(name) => {
+                let span = part.unwrap_or_else(|| name.span());
+                // Bound by generated code.
+                let name = Ident::new(&name.to_string(), Span::call_site());
+                let name = located(name.to_token_stream(), span);
+                (
+                    if value.steps.is_empty() {
+                        name
+                    } else {
+                        quote_spanned!(span=> &#name #(#steps)*)
+                    },
+                    span,
+                )
             }
             Source::Name { param, name } => {
                 let param = &self.spec.params[*param];

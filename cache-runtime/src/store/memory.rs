@@ -8,13 +8,16 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{
-    Claim, Commit, FIRST_PASS, Granted, Old, Polling, Take, ValueAndNonces, Waited, lease_text,
+    Claim, Commit, FIRST_PASS, Granted, Old, Polling, Take, Touch, ValueAndNonces, Waited,
+    lease_text,
 };
 use crate::entry::{self, Judged};
+use crate::faults::{self, Fault};
 use crate::freshness::millis;
+use crate::journal::{Journal, Position};
 use crate::key::Key;
 use crate::sync::lock;
-use crate::tags::{Nonce, Tag};
+use crate::tags::{self, Nonce, Tag};
 
 /// Keeps at most `capacity` bytes of values; what ends soonest goes first.
 pub(crate) struct Memory {
@@ -24,6 +27,8 @@ pub(crate) struct Memory {
     contents: Mutex<Contents>,
     /// Woken whenever any lease ends. Only the leader of a flight waits here, so few do.
     lease_ended: Notify,
+    #[cfg(test)]
+    late: Mutex<Vec<loss::Late>>,
 }
 
 #[derive(Default)]
@@ -33,6 +38,7 @@ struct Contents {
     by_end: BTreeSet<(u64, String)>,
     bytes: usize,
     leases: HashMap<String, Lease>,
+    journal: Option<Journal>,
     /// Makes two leases, or two nonces, of one microsecond differ.
     last_micros: u64,
 }
@@ -101,11 +107,24 @@ impl Contents {
         if self.leases.len() > 1024 && self.leases.len().is_power_of_two() {
             self.leases.retain(|_, lease| lease.ends_at > now);
         }
-        let content = lease_text::granted(token, self.unique(micros), failures);
+        let unique = if faults::on(Fault::LeaseNotUnique) { 0 } else { self.unique(micros) };
+        let content = lease_text::granted(token, unique, failures);
         let lease = Lease { content: content.clone(), ends_at: now + millis(lock_ttl) };
         self.leases.insert(key.name().to_owned(), lease);
         Granted { content, server_ms: now }
     }
+}
+
+/// Whether a lease is exactly the one that was given.
+fn holds(lease: Option<&str>, content: &str) -> bool {
+    if faults::on(Fault::CommitWithoutLease) || (faults::on(Fault::SetUnfenced) && content == "*") {
+        return true;
+    }
+    if faults::on(Fault::CommitByToken) {
+        let token = |content: &str| content.split('.').next().map(str::to_owned);
+        return lease.and_then(token) == token(content);
+    }
+    lease == Some(content)
 }
 
 fn matches(stored: Option<&mut Stored>, judged: &Judged) -> bool {
@@ -121,6 +140,8 @@ impl Memory {
             capacity,
             contents: Mutex::default(),
             lease_ended: Notify::new(),
+            #[cfg(test)]
+            late: Mutex::default(),
         }
     }
 
@@ -143,10 +164,20 @@ impl Memory {
     }
 
     pub(crate) fn capture(&self, tags: &[Tag], random: &str, life: Duration) -> Vec<Nonce> {
+        #[cfg(test)]
+        self.sent({
+            let (tags, random) = (tags.to_vec(), random.to_owned());
+            move |store| drop(store.capture(&tags, &random, life))
+        });
         let micros = self.micros();
         let now = micros / 1000;
         let mut contents = lock(&self.contents);
-        let fresh = format!("{random}.{}", contents.unique(micros)).into_bytes();
+        let fresh = match contents.unique(micros) {
+            _ if faults::on(Fault::NonceNotUnique) => random.to_owned(),
+            _ if faults::on(Fault::Counters) => "0".to_owned(),
+            unique => format!("{random}.{unique}"),
+        };
+        let fresh = fresh.into_bytes();
         let capture = |tag: &Tag| {
             let (nonce, ends_at) = contents
                 .value(tag.key(), now)
@@ -158,11 +189,68 @@ impl Memory {
         tags.iter().filter_map(capture).collect()
     }
 
-    pub(crate) fn invalidate_tag(&self, tag: &Tag) {
-        lock(&self.contents).remove(tag.key());
+    pub(crate) fn nonces(&self, tags: &[Tag]) -> Vec<Option<Nonce>> {
+        let now = self.now();
+        let mut contents = lock(&self.contents);
+        let mut get = |tag: &Tag| Nonce::new(contents.value(tag.key(), now)?.bytes.clone());
+        tags.iter().map(&mut get).collect()
+    }
+
+    pub(crate) fn position(&self, random: &str) -> Position {
+        let micros = self.micros();
+        let mut contents = lock(&self.contents);
+        let unique = contents.unique(micros);
+        contents
+            .journal
+            .get_or_insert_with(|| Journal::new(format!("{random}.{unique}")))
+            .position()
+    }
+
+    pub(crate) fn is_clean(&self, since: &Position, tags: &[Tag]) -> bool {
+        let contents = lock(&self.contents);
+        let names = tags.iter().map(Tag::name);
+        contents.journal.as_ref().is_some_and(|journal| journal.is_clean(since, names))
+    }
+
+    pub(crate) fn touch_tags(&self, tags: &[Tag], touch: Touch) {
+        let now = self.now();
+        let mut contents = lock(&self.contents);
+        if let Some(journal) = &mut contents.journal
+            && !faults::on(Fault::JournalSkipped)
+        {
+            journal.add(tags.iter().map(Tag::name));
+        }
+        for tag in tags {
+            let stored = contents
+                .value(tag.key(), now)
+                .map(|stored| (tags::expired(&stored.bytes), stored.ends_at));
+            match (touch, stored) {
+                #[cfg(test)]
+                _ if faults::on(Fault::Counters) && touch == Touch::Invalidate => {
+                    contents.count_up(tag.key(), now);
+                }
+                (Touch::Expire, Some((nonce, ends_at))) => {
+                    contents.insert(tag.key(), nonce, ends_at, self.capacity);
+                }
+                _ => contents.remove(tag.key()),
+            }
+        }
+    }
+
+    /// Removes everything.
+    pub(crate) fn clear(&self) {
+        let mut contents = lock(&self.contents);
+        let last_micros = contents.last_micros;
+        *contents = Contents { last_micros, ..Contents::default() };
+        self.lease_ended.notify_waiters();
     }
 
     pub(crate) fn take(&self, key: &Key, judged: &Judged, token: &str, lock_ttl: Duration) -> Take {
+        #[cfg(test)]
+        self.sent({
+            let (key, judged, token) = (key.clone(), *judged, token.to_owned());
+            move |store| drop(store.take(&key, &judged, &token, lock_ttl))
+        });
         let micros = self.micros();
         let now = micros / 1000;
         let mut contents = lock(&self.contents);
@@ -206,7 +294,7 @@ impl Memory {
     pub(crate) fn commit(&self, key: &Key, content: &str, sealed: &[u8], ends_at: u64) -> Commit {
         let now = self.now();
         let mut contents = lock(&self.contents);
-        if contents.lease(key.name(), now) != Some(content) {
+        if !holds(contents.lease(key.name(), now), content) {
             return Commit::Refused;
         }
         if now >= ends_at {
@@ -277,7 +365,9 @@ impl Memory {
     pub(crate) fn expire(&self, key: &Key) {
         let now = self.now();
         let mut contents = lock(&self.contents);
-        contents.leases.remove(key.name());
+        if !faults::on(Fault::ExpireKeepsTheLease) {
+            contents.leases.remove(key.name());
+        }
         if let Some(stored) = contents.value(key.name(), now) {
             for at in entry::due_offsets(&stored.bytes) {
                 stored.bytes[at..at + 8].fill(0);
@@ -310,6 +400,10 @@ impl Memory {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "memory_loss.rs"]
+pub(crate) mod loss;
 
 #[cfg(test)]
 #[path = "memory_tests.rs"]

@@ -5,12 +5,17 @@
 pub(crate) mod memory;
 pub(crate) mod redis;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::entry::Judged;
+#[cfg(test)]
+use crate::faults::{self, Fault};
+use crate::journal::Position;
 use crate::key::Key;
+use crate::steps::{self, step};
 use crate::tags::{Nonce, Tag};
 use memory::Memory;
 use redis::Redis;
@@ -70,6 +75,15 @@ pub(crate) enum Old {
     Goes,
 }
 
+/// What is done to tags, and with them to every entry that carries one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touch {
+    /// No entry with it is served any more.
+    Invalidate,
+    /// Every entry with it is stale.
+    Expire,
+}
+
 /// How a caller names a lease that it wants to give back.
 #[derive(Clone, Debug)]
 pub(crate) enum Claim {
@@ -83,8 +97,8 @@ pub(crate) enum Claim {
 pub(crate) type ValueAndNonces = (Vec<u8>, Vec<Option<Nonce>>);
 
 pub(crate) enum Store {
-    Memory(Memory),
-    Redis(Redis),
+    Memory(Arc<Memory>),
+    Redis(Box<Redis>),
 }
 
 impl Store {
@@ -96,7 +110,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<ValueAndNonces, StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.read(key, tags)),
+            Self::Memory(store) => step("read", || store.read(key, tags)).await,
             Self::Redis(store) => store.read(key, tags, deadline).await,
         }
     }
@@ -111,36 +125,94 @@ impl Store {
     ) -> Result<Vec<Nonce>, StoreError> {
         let random = format!("{:032x}", fastrand::u128(..));
         match self {
-            Self::Memory(store) => Ok(store.capture(tags, &random, life)),
+            Self::Memory(store) => step("capture", || store.capture(tags, &random, life)).await,
             Self::Redis(store) => store.capture(tags, &random, life, deadline).await,
         }
     }
 
-    /// Removes the nonce of a tag, and with it every entry that carries it. Needs no memory.
+    /// The nonces of tags that the entry names and nobody asked for with it.
+    pub(crate) async fn nonces(
+        &self,
+        tags: &[Tag],
+        deadline: Instant,
+    ) -> Result<Vec<Option<Nonce>>, StoreError> {
+        match self {
+            Self::Memory(store) => step("nonces", || store.nonces(tags)).await,
+            Self::Redis(store) => store.nonces(tags, deadline).await,
+        }
+    }
+
+    /// Where the journal is, before a body begins. Makes it if it is not there.
+    pub(crate) async fn position(
+        &self,
+        namespace: &str,
+        deadline: Instant,
+    ) -> Result<Position, StoreError> {
+        let random = format!("{:032x}", fastrand::u128(..));
+        match self {
+            Self::Memory(store) => step("position", || store.position(&random)).await,
+            Self::Redis(store) => store.position(namespace, &random, deadline).await,
+        }
+    }
+
+    /// Whether none of the tags was touched since a position of the journal. To be asked behind the
+    /// capture of their nonces: what touches a tag says so in the journal first.
+    pub(crate) async fn is_clean(
+        &self,
+        namespace: &str,
+        since: &Position,
+        tags: &[Tag],
+        deadline: Instant,
+    ) -> Result<bool, StoreError> {
+        match self {
+            Self::Memory(store) => step("is_clean", || store.is_clean(since, tags)).await,
+            Self::Redis(store) => store.is_clean(namespace, since, tags, deadline).await,
+        }
+    }
+
+    /// Removes the nonces of tags, and with each every entry that carries it; or counts them up, so that those
+    /// are stale. Before that it notes the tags in the journal, if there is one. Needs no memory.
     ///
     /// Requests about one tag may travel on several connections: the server puts them in an order, and
     /// whichever it is, nonces are unique. A capture that comes before this one has got a nonce that never
     /// comes back; one that comes behind it belongs to a body that has not begun yet, since bodies
-    /// wait for its reply; one that was sent again, or arrives when nobody waits for it any more,
-    /// stores a nonce that no entry carries.
-    pub(crate) async fn invalidate_tag(
+    /// wait for its reply, or is checked against the journal; one that was sent again, or arrives when nobody
+    /// waits for it any more, stores a nonce that no entry carries.
+    pub(crate) async fn touch_tags(
         &self,
-        tag: &Tag,
+        namespace: &str,
+        tags: &[Tag],
+        touch: Touch,
         deadline: Instant,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Memory(store) => {
-                store.invalidate_tag(tag);
-                Ok(())
-            }
-            Self::Redis(store) => store.invalidate_tag(tag, deadline).await,
+            Self::Memory(store) => step("touch_tags", || store.touch_tags(tags, touch)).await,
+            Self::Redis(store) => store.touch_tags(namespace, tags, touch, deadline).await,
         }
     }
 
-    /// The same, where it need not be waited for.
+    /// Removes everything of a namespace, by walking through the server's keys. Not for a path that a
+    /// request takes.
+    pub(crate) async fn clear(&self, namespace: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(store) => step("clear", || store.clear()).await,
+            Self::Redis(store) => store.clear(namespace).await,
+        }
+    }
+
+    /// As [`read`](Self::read), where it need not be waited for.
     pub(crate) fn read_at_once(&self, key: &Key, tags: &[Tag]) -> Option<ValueAndNonces> {
         match self {
+            Self::Memory(_) if steps::are_scheduled() => None,
             Self::Memory(store) => Some(store.read(key, tags)),
+            Self::Redis(_) => None,
+        }
+    }
+
+    /// As [`nonces`](Self::nonces), where they need not be waited for.
+    pub(crate) fn nonces_at_once(&self, tags: &[Tag]) -> Option<Vec<Option<Nonce>>> {
+        match self {
+            Self::Memory(store) => Some(store.nonces(tags)),
             Self::Redis(_) => None,
         }
     }
@@ -155,7 +227,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<Take, StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.take(key, judged, token, lock_ttl)),
+            Self::Memory(store) => step("take", || store.take(key, judged, token, lock_ttl)).await,
             Self::Redis(store) => store.take(key, judged, token, lock_ttl, deadline).await,
         }
     }
@@ -169,7 +241,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<Granted, StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.seize(key, token, lock_ttl)),
+            Self::Memory(store) => step("seize", || store.seize(key, token, lock_ttl)).await,
             Self::Redis(store) => store.seize(key, token, lock_ttl, deadline).await,
         }
     }
@@ -183,7 +255,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<bool, StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.renew(key, content, lock_ttl)),
+            Self::Memory(store) => step("renew", || store.renew(key, content, lock_ttl)).await,
             Self::Redis(store) => store.renew(key, content, lock_ttl, deadline).await,
         }
     }
@@ -198,7 +270,9 @@ impl Store {
         deadline: Instant,
     ) -> Result<Commit, StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.commit(key, content, sealed, ends_at)),
+            Self::Memory(store) => {
+                step("commit", || store.commit(key, content, sealed, ends_at)).await
+            }
             Self::Redis(store) => store.commit(key, content, sealed, ends_at, deadline).await,
         }
     }
@@ -214,7 +288,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<bool, StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.pass(key, content, longest, old)),
+            Self::Memory(store) => step("pass", || store.pass(key, content, longest, old)).await,
             Self::Redis(store) => store.pass(key, content, longest, old, deadline).await,
         }
     }
@@ -227,10 +301,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Memory(store) => {
-                store.release(key, claim);
-                Ok(())
-            }
+            Self::Memory(store) => step("release", || store.release(key, claim)).await,
             Self::Redis(store) => store.release(key, claim, deadline).await,
         }
     }
@@ -243,10 +314,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Memory(store) => {
-                store.remove(key, judged);
-                Ok(())
-            }
+            Self::Memory(store) => step("remove", || store.remove(key, judged)).await,
             Self::Redis(store) => store.remove(key, judged, deadline).await,
         }
     }
@@ -254,21 +322,37 @@ impl Store {
     /// Removes lease and value, the lease first.
     pub(crate) async fn invalidate(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
         match self {
-            Self::Memory(store) => {
-                store.invalidate(key);
-                Ok(())
+            #[cfg(test)]
+            Self::Memory(store) if faults::on(Fault::ValueBeforeLease) => {
+                faults::value_before_lease(store, key).await
             }
+            Self::Memory(store) => step("invalidate", || store.invalidate(key)).await,
             Self::Redis(store) => store.invalidate(key, deadline).await,
+        }
+    }
+
+    /// As [`invalidate`](Self::invalidate), of many keys.
+    pub(crate) async fn invalidate_all(
+        &self,
+        keys: &[Key],
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(store) => {
+                step("invalidate_all", || keys.iter().for_each(|key| store.invalidate(key))).await
+            }
+            Self::Redis(store) => store.invalidate_all(keys, deadline).await,
         }
     }
 
     /// Removes the lease and makes every entry under the key due at once.
     pub(crate) async fn expire(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
         match self {
-            Self::Memory(store) => {
-                store.expire(key);
-                Ok(())
+            #[cfg(test)]
+            Self::Memory(store) if faults::on(Fault::ExpirePutsBack) => {
+                faults::put_back_expired(store, key).await
             }
+            Self::Memory(store) => step("expire", || store.expire(key)).await,
             Self::Redis(store) => store.expire(key, deadline).await,
         }
     }
@@ -280,7 +364,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<Option<Duration>, StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.remaining(key)),
+            Self::Memory(store) => step("remaining", || store.remaining(key)).await,
             Self::Redis(store) => store.remaining(key, deadline).await,
         }
     }

@@ -445,7 +445,7 @@ async fn c6_functions_that_meet_under_one_key_are_told_and_not_served_each_other
 
 #[redis_cached(
     key = "listed:{id}", ttl = "1h", refresh_before = "10%", max_concurrency = 4, near = "10s",
-    tags = ["team:{id}", "org:{ret.org}"], cache = cache
+    tags = ["team:{id}", "size:{ret}"], cache = cache
 )]
 async fn listed(cache: &Cache, id: u64) -> Option<u8> {
     settle().await;
@@ -470,14 +470,14 @@ async fn a_cache_lists_the_functions_that_it_has_seen() {
     let (listed, uncalled) = (&functions[0], &functions[1]);
     assert_eq!(listed.path(), "memory::arguments::listed");
     assert_eq!(listed.template(), "listed:{id}");
-    assert_eq!(listed.tags(), ["team:{id}", "org:{ret.org}"]);
+    assert_eq!(listed.tags(), ["team:{id}", "size:{ret}"]);
     assert_eq!(listed.ttl(), Some(MINUTE * 60));
     assert_eq!(listed.refresh_before(), Some(MINUTE * 6));
     assert_eq!(listed.value_type(), Some("core::option::Option<u8>"));
     assert_eq!(
         listed.to_string(),
         "memory::arguments::listed  listed:{id}  ttl 3600s, refreshed 10% before, 4 at once  \
-         tags team:{id}, org:{ret.org}  → core::option::Option<u8>"
+         tags team:{id}, size:{ret}  → core::option::Option<u8>"
     );
     assert_eq!((uncalled.ttl(), uncalled.value_type()), (None, None));
     assert!(uncalled.to_string().contains("ttl by its arguments"), "{uncalled}");

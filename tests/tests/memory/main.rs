@@ -1,5 +1,6 @@
 //! Everything that is a matter of time or of order: on the embedded store, with a paused clock.
 
+mod after_commit;
 mod arguments;
 mod errors;
 mod flights;

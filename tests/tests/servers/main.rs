@@ -13,6 +13,7 @@ mod secrets;
 mod setup;
 mod signatures;
 mod stage;
+mod tagging;
 mod unwanted;
 mod wire;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis_cached::{Builder, Cache, redis_cached};
-use redis_cached_tests::{Gate, RedisServer};
+use redis_cached_tests::{Gate, Kind, RedisServer};
 
 /// What stores the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,19 @@ pub(crate) enum Backend {
     Memory,
     Tcp,
     Unix,
+    Valkey,
+    Redis8,
+}
+
+impl Backend {
+    fn server(self) -> Option<RedisServer> {
+        match self {
+            Self::Memory => None,
+            Self::Tcp | Self::Unix => Some(RedisServer::start()),
+            Self::Valkey => Some(RedisServer::start_kind(Kind::Valkey)),
+            Self::Redis8 => Some(RedisServer::start_kind(Kind::Redis8)),
+        }
+    }
 }
 
 /// A store of one test's own.
@@ -23,29 +36,36 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn new(backend: Backend) -> Self {
-        match backend {
-            Backend::Memory => {
-                let embedded =
-                    patient().url("memory://").build().await.expect("memory needs nothing");
-                Self { backend, server: None, embedded: Some(embedded) }
-            }
-            Backend::Tcp | Backend::Unix => {
-                Self { backend, server: Some(RedisServer::start()), embedded: None }
-            }
+        let server = backend.server();
+        let embedded = if server.is_none() { Some(connect("memory://").await) } else { None };
+        Self { backend, server, embedded }
+    }
+
+    fn url(&self) -> String {
+        match &self.server {
+            Some(server) if self.backend == Backend::Unix => server.unix_url(),
+            Some(server) => server.url(),
+            None => "memory://".to_owned(),
         }
     }
 
     /// A cache that shares nothing with the others but the store: it stands for another process.
     /// The embedded store can only be shared by clones.
     pub(crate) async fn cache(&self) -> Cache {
-        match (&self.embedded, &self.server) {
-            (Some(embedded), _) => embedded.clone(),
-            (None, Some(server)) if self.backend == Backend::Unix => {
-                connect(&server.unix_url()).await
-            }
-            (None, Some(server)) => connect(&server.url()).await,
-            (None, None) => unreachable!("a stage has a store"),
+        match &self.embedded {
+            Some(embedded) => embedded.clone(),
+            None => connect(&self.url()).await,
         }
+    }
+
+    /// As [`two`](Self::two), built `clearable`.
+    pub(crate) async fn two_clearable(&self) -> (Cache, Cache) {
+        let build = async || {
+            let builder = patient().url(self.url()).clearable();
+            builder.build().await.expect("the server is up")
+        };
+        let first = build().await;
+        if self.embedded.is_some() { (first.clone(), first) } else { (first, build().await) }
     }
 
     pub(crate) async fn two(&self) -> (Cache, Cache) {

@@ -2,6 +2,7 @@
 
 mod connection;
 mod scripts;
+mod tagged;
 mod watch;
 
 use std::time::Duration;
@@ -9,21 +10,22 @@ use std::time::Duration;
 use ::redis::{Cmd, ConnectionInfo, Value};
 use tokio::time::Instant;
 
-use super::{
-    Claim, Commit, FIRST_PASS, Granted, Old, Polling, StoreError, Take, ValueAndNonces, Waited,
-};
+use super::{Claim, Commit, FIRST_PASS, Granted, Old, Polling, StoreError, Take, Waited};
 use crate::codec;
 use crate::codec::compression::Compressed;
 use crate::entry::{self, Judged, Label, Life};
 use crate::freshness::millis;
 use crate::key::Key;
-use crate::tags::{Nonce, Tag};
+use crate::tags::Tag;
 pub(crate) use connection::Limits;
 use connection::Link;
 use scripts::Script;
 
 /// Commits of large values get this much more time for each byte: 10 MB/s.
 const NANOS_PER_BYTE: u64 = 100;
+
+/// Tags or keys of one request; more go out in several.
+const MOST_AT_ONCE: usize = 1000;
 
 pub(crate) struct Redis {
     link: Link,
@@ -32,66 +34,6 @@ pub(crate) struct Redis {
 impl Redis {
     pub(crate) fn new(info: ConnectionInfo, limits: Limits) -> Result<Self, ::redis::RedisError> {
         Ok(Self { link: Link::new(info, limits)? })
-    }
-
-    pub(crate) async fn read(
-        &self,
-        key: &Key,
-        tags: &[Tag],
-        deadline: Instant,
-    ) -> Result<ValueAndNonces, StoreError> {
-        if tags.is_empty() {
-            return Ok((self.get(key, deadline).await?, Vec::new()));
-        }
-        let mut mget = ::redis::cmd("MGET");
-        mget.arg(key.name());
-        for tag in tags {
-            mget.arg(tag.key());
-        }
-        let mut values = match self.command(key, &mget, deadline).await? {
-            Value::Array(values) if values.len() == 1 + tags.len() => values.into_iter(),
-            other => return Err(unexpected(&other)),
-        };
-        let value = string(values.next().unwrap_or(Value::Nil))?.unwrap_or_default();
-        let nonces = values.map(|value| Ok(string(value)?.and_then(Nonce::new)));
-        Ok((value, nonces.collect::<Result<_, StoreError>>()?))
-    }
-
-    pub(crate) async fn capture(
-        &self,
-        tags: &[Tag],
-        random: &str,
-        life: Duration,
-        deadline: Instant,
-    ) -> Result<Vec<Nonce>, StoreError> {
-        let Some(first) = tags.first() else { return Ok(Vec::new()) };
-        let pool = self.link.pool()?;
-        let keys: Vec<&str> = tags.iter().map(Tag::key).collect();
-        let life = millis(life).to_string();
-        let args = [random.as_bytes(), life.as_bytes()];
-        let lane = first.lane(pool.lanes());
-        match self.link.script(&pool, lane, &scripts::CAPTURE, &keys, &args, deadline).await? {
-            Value::Array(values) if values.len() == tags.len() => {
-                let nonce = |value| {
-                    string(value)?.and_then(Nonce::new).ok_or_else(|| {
-                        StoreError::Server("what stands under a tag is no nonce".to_owned())
-                    })
-                };
-                values.into_iter().map(nonce).collect()
-            }
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    pub(crate) async fn invalidate_tag(
-        &self,
-        tag: &Tag,
-        deadline: Instant,
-    ) -> Result<(), StoreError> {
-        let pool = self.link.pool()?;
-        let mut del = ::redis::cmd("DEL");
-        del.arg(tag.key());
-        self.link.send(&pool, tag.lane(pool.lanes()), &del, deadline).await.map(drop)
     }
 
     async fn get(&self, key: &Key, deadline: Instant) -> Result<Vec<u8>, StoreError> {
@@ -242,6 +184,24 @@ impl Redis {
         self.command(key, &del, deadline).await.map(drop)
     }
 
+    pub(crate) async fn invalidate_all(
+        &self,
+        keys: &[Key],
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let pool = self.link.pool()?;
+        let mut outcome = Ok(());
+        for keys in keys.chunks(MOST_AT_ONCE) {
+            let mut del = ::redis::cmd("DEL");
+            for key in keys {
+                del.arg(key.lease()).arg(key.name());
+            }
+            // All are attempted, whatever becomes of the first.
+            outcome = outcome.and(self.link.send(&pool, 0, &del, deadline).await.map(drop));
+        }
+        outcome
+    }
+
     pub(crate) async fn expire(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
         let keys = [key.name(), &key.lease()];
         self.script(key, &scripts::EXPIRE, &keys, &[], deadline).await.map(drop)
@@ -308,8 +268,8 @@ impl Redis {
         let pool = self.link.pool().map_err(|error| Refusal::Unreachable(error.to_string()))?;
         self.link.connect_all(&pool).await?;
         let deadline = Instant::now() + self.link.limits.connect;
-        let (Ok(probe), Ok(tag)) = (Key::render(namespace, &[]), Tag::render(namespace, &[]))
-        else {
+        let tag = Tag::named(namespace, "");
+        let Ok(probe) = Key::render(namespace, &[]) else {
             return Err(Refusal::Unreachable(String::new()));
         };
         let claim = Claim::Token("probe".to_owned());
@@ -324,7 +284,8 @@ impl Redis {
                 Ok(()) => {}
             }
         }
-        match self.rehearse(&probe, &[tag], deadline).await {
+        self.warn_of_evictions(deadline).await;
+        match self.rehearse(namespace, &probe, &[tag], deadline).await {
             Err(StoreError::Server(text)) => match Refusal::from_text(text) {
                 refusal @ Refusal::Permission(_) => Err(refusal),
                 // Out of memory, or a replica at the moment: that may end by itself.
@@ -334,9 +295,30 @@ impl Redis {
         }
     }
 
+    /// Tags are keys too. A server that evicts them takes with each all entries that carry it.
+    async fn warn_of_evictions(&self, deadline: Instant) {
+        let Ok(pool) = self.link.pool() else { return };
+        let mut info = ::redis::cmd("INFO");
+        info.arg("memory");
+        // Who may not ask is not warned.
+        let Ok(reply) = self.link.send(&pool, 0, &info, deadline).await else { return };
+        let Ok(info) = ::redis::from_redis_value::<String>(reply) else { return };
+        let said = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("");
+        let policy = said("maxmemory_policy:");
+        if said("maxmemory:") != "0" && !matches!(policy, "" | "noeviction") {
+            tracing::warn!(
+                target: "redis_cached", policy,
+                "the server evicts keys when its memory is full, the nonces of tags among them: all entries with \
+                 such a tag are then computed anew, and none is served that should not be; give it enough \
+                 `maxmemory`, and prefer `allkeys-lfu` or `volatile-ttl`, which spare what is read or lives long"
+            );
+        }
+    }
+
     /// One computation of nothing, since scripts run only as far as their user's permissions.
     async fn rehearse(
         &self,
+        namespace: &str,
         probe: &Key,
         tags: &[Tag],
         deadline: Instant,
@@ -366,10 +348,7 @@ impl Redis {
         // Once more, for what is done to a nonce that is there already.
         self.capture(tags, "rehearsal", life, deadline).await?;
         self.read(probe, tags, deadline).await?;
-        for tag in tags {
-            self.invalidate_tag(tag, deadline).await?;
-        }
-        Ok(())
+        self.rehearse_tags(namespace, tags, deadline).await
     }
 
     async fn script(

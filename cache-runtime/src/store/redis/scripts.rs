@@ -34,4 +34,7 @@ scripts! {
     REMOVE = "remove.lua", repeatable: true;
     EXPIRE = "expire.lua", repeatable: true;
     CAPTURE = "capture.lua", repeatable: true;
+    POSITION = "position.lua", repeatable: true;
+    CLEAN = "clean.lua", repeatable: true;
+    TAGS = "tags.lua", repeatable: true;
 }

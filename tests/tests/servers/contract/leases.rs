@@ -20,7 +20,7 @@ async fn frail(cache: &Cache, gate: &Gate, broken: &AtomicBool, id: u64) -> Resu
 }
 
 /// Who meets the marker of a failure computes at once and does not write.
-pub(super) async fn after_a_failure_calls_compute_without_writing(stage: Stage) {
+pub(super) async fn c1_after_a_failure_calls_compute_without_writing(stage: Stage) {
     let (cache, gate, broken) = (stage.cache().await, Gate::open(), AtomicBool::new(true));
     for id in 0..20 {
         let start = Instant::now();
@@ -38,7 +38,7 @@ pub(super) async fn after_a_failure_calls_compute_without_writing(stage: Stage) 
     panic!("this machine takes a second for three calls");
 }
 
-pub(super) async fn a_failure_does_not_mark_the_lease_of_another(stage: Stage) {
+pub(super) async fn c1_a_failure_does_not_mark_the_lease_of_another(stage: Stage) {
     let ((a, b), gate) = (stage.two().await, Gate::closed());
     let broken = Arc::new(AtomicBool::new(true));
     let call = |cache: &Cache, force: bool| {
@@ -65,7 +65,7 @@ pub(super) async fn a_failure_does_not_mark_the_lease_of_another(stage: Stage) {
     assert_eq!(stored.map(|peek| peek.value), Some(2), "the other's lease was taken away");
 }
 
-pub(super) async fn a_dropped_caller_does_not_give_back_the_lease_of_another(stage: Stage) {
+pub(super) async fn c1_a_dropped_caller_does_not_give_back_the_lease_of_another(stage: Stage) {
     let ((a, b), gate) = (stage.two().await, Gate::closed());
     let call = |cache: &Cache, force: bool| {
         let (cache, gate) = (cache.clone(), gate.clone());

@@ -3,6 +3,7 @@
 mod clearing;
 mod finality;
 mod leases;
+mod tags;
 mod values;
 mod work;
 
@@ -30,6 +31,8 @@ macro_rules! on_every_backend {
         on!(memory, Memory: $($tests)+);
         on!(tcp, Tcp: $($tests)+);
         on!(unix, Unix: $($tests)+);
+        on!(valkey, Valkey: $($tests)+);
+        on!(redis8, Redis8: $($tests)+);
     };
 }
 
@@ -76,10 +79,29 @@ on_every_backend! {
         c1_refresh_does_not_return_a_result_begun_before_it,
         c1_two_invalidations_during_two_bodies,
     }
+    tags {
+        c1_a_tag_reaches_every_entry_that_carries_it_and_no_other,
+        c1_a_tag_is_invalidated_during_a_foreground_body,
+        c1_a_tag_is_invalidated_during_a_background_refresh,
+        c1_an_entry_is_not_served_to_a_call_with_another_tag,
+        c1_tags_of_the_value_invalidate_it,
+        c1_a_tag_of_the_value_is_invalidated_during_the_body,
+        c1_a_value_that_is_set_has_the_tags_that_it_tells_of,
+        c1_a_tag_from_deep_inside_a_body_invalidates_its_entry,
+        c1_tags_are_handed_on_to_the_functions_around,
+        c1_a_tag_is_invalidated_behind_the_inner_call,
+        c1_what_depends_on_a_failure_or_on_a_bypassed_call_has_its_tags,
+        c1_what_a_body_peeks_at_it_depends_on,
+        a_tag_that_is_expired_makes_entries_stale,
+        c1_a_tag_that_is_expired_is_final_without_a_refresh,
+        an_entry_has_at_most_32_tags,
+        c1_a_cache_is_cleared,
+        c1_a_clearable_cache_is_cleared,
+    }
     leases {
-        after_a_failure_calls_compute_without_writing,
-        a_failure_does_not_mark_the_lease_of_another,
-        a_dropped_caller_does_not_give_back_the_lease_of_another,
+        c1_after_a_failure_calls_compute_without_writing,
+        c1_a_failure_does_not_mark_the_lease_of_another,
+        c1_a_dropped_caller_does_not_give_back_the_lease_of_another,
     }
     work {
         c4_one_body_for_1000_callers,

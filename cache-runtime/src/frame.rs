@@ -1,0 +1,236 @@
+//! Where a task is: inside which bodies, and the tags that each of them gathers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::cache::Inner;
+use crate::lookup::{FlightKey, Request};
+use crate::site::Site;
+use crate::sync::lock;
+use crate::tags::{self, Nonce, Stamp};
+
+/// One body that a task is inside of.
+pub(crate) struct Frame {
+    cache: Arc<Inner>,
+    site: &'static Site,
+    flight: FlightKey,
+    gathered: Mutex<Gathered>,
+    around: Option<Arc<Frame>>,
+}
+
+tokio::task_local! {
+    static INSIDE: Arc<Frame>;
+}
+
+/// The tags that were touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gathered {
+    /// Names of tags of what was read from its origin.
+    pub(crate) read: BTreeSet<Box<str>>,
+    /// What stored values that were used carry. The value outside carries it on, and no newer one.
+    pub(crate) inherited: BTreeMap<Box<str>, Nonce>,
+    /// Two values that were used were of two states of one tag, or of another cache: what was computed
+    /// from them is not to be stored.
+    pub(crate) torn: bool,
+    /// More than may be gathered.
+    pub(crate) too_many: bool,
+    most: usize,
+    /// The body has ended: what is added now is added to nothing.
+    closed: bool,
+}
+
+impl Gathered {
+    fn of_most(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
+
+    /// One more than an entry can carry, so that it shows.
+    pub(crate) fn for_entry() -> Self {
+        Self::of_most(tags::MOST + 1)
+    }
+
+    pub(crate) fn of_texts<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Self {
+        let mut gathered = Self::for_entry();
+        texts.into_iter().for_each(|text| gathered.add(&tags::name(text.as_ref())));
+        gathered
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.read.is_empty() && self.inherited.is_empty() && !self.torn && !self.too_many
+    }
+
+    pub(crate) fn add(&mut self, name: &str) {
+        if !self.read.contains(name) && self.has_room_for(name) {
+            self.read.insert(name.into());
+        }
+    }
+
+    fn inherit(&mut self, name: &str, nonce: &Nonce) {
+        if !self.has_room_for(name) {
+            return;
+        }
+        let older = match self.inherited.get(name) {
+            Some(known) => known.older(nonce),
+            None => Some(nonce),
+        };
+        match older.cloned() {
+            Some(older) => {
+                self.inherited.insert(name.into(), older);
+            }
+            None => self.torn = true,
+        }
+    }
+
+    fn has_room_for(&mut self, name: &str) -> bool {
+        let known = self.read.contains(name) || self.inherited.contains_key(name);
+        let room = known || self.read.len() + self.inherited.len() < self.most;
+        self.too_many |= !room;
+        room
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        for name in &other.read {
+            self.add(name);
+        }
+        for (name, nonce) in &other.inherited {
+            self.inherit(name, nonce);
+        }
+        self.torn |= other.torn;
+        self.too_many |= other.too_many;
+    }
+
+    /// Every name, each once.
+    pub(crate) fn names(&self) -> BTreeSet<&str> {
+        self.read.iter().chain(self.inherited.keys()).map(|name| &**name).collect()
+    }
+}
+
+impl Frame {
+    /// The frame of a body that starts now.
+    pub(crate) fn of_body(request: &Request) -> Arc<Self> {
+        Arc::new(Self {
+            cache: Arc::clone(&request.cache),
+            site: request.site,
+            flight: request.flight_key(),
+            gathered: Mutex::new(Gathered::for_entry()),
+            around: current(),
+        })
+    }
+
+    /// Runs something inside this frame.
+    pub(crate) fn within<R>(self: &Arc<Self>, run: impl FnOnce() -> R) -> R {
+        INSIDE.sync_scope(Arc::clone(self), run)
+    }
+
+    /// What was gathered. From now on nothing is added.
+    pub(crate) fn close(&self) -> Gathered {
+        let mut gathered = lock(&self.gathered);
+        gathered.closed = true;
+        gathered.clone()
+    }
+
+    /// `false` where it is closed.
+    fn gather(&self, gather: impl FnOnce(&mut Gathered)) -> bool {
+        let mut gathered = lock(&self.gathered);
+        if !gathered.closed {
+            gather(&mut gathered);
+        }
+        !gathered.closed
+    }
+}
+
+pub(crate) fn current() -> Option<Arc<Frame>> {
+    INSIDE.try_with(Arc::clone).ok()
+}
+
+/// Whether this task is inside the body of the very computation that it asks for.
+pub(crate) fn inside_itself(request: &Request) -> bool {
+    inside_one(|frame| {
+        Arc::ptr_eq(&frame.cache, &request.cache) && frame.flight == request.flight_key()
+    })
+}
+
+/// Whether this task is inside a body of this function, with whatever key.
+pub(crate) fn inside_function(site: &'static Site) -> bool {
+    inside_one(|frame| std::ptr::eq(frame.site, site))
+}
+
+/// Whether this task is inside any body.
+pub(crate) fn inside_any() -> bool {
+    INSIDE.try_with(|_| ()).is_ok()
+}
+
+fn inside_one(is_it: impl Fn(&Frame) -> bool) -> bool {
+    let innermost = current();
+    let mut next = innermost.as_ref();
+    while let Some(frame) = next {
+        if is_it(frame) {
+            return true;
+        }
+        next = frame.around.as_ref();
+    }
+    false
+}
+
+/// Adds a tag to what is being computed.
+pub(crate) fn add(name: &str) {
+    let added = INSIDE.try_with(|frame| frame.gather(|gathered| gathered.add(name)));
+    if added != Ok(true) {
+        lost(added.is_err());
+    }
+}
+
+/// Hands on what a call that has been answered depends on.
+pub(crate) fn hand_on(cache: Option<&Arc<Inner>>, touched: &Gathered) {
+    if touched.is_empty() {
+        return;
+    }
+    let _ = INSIDE.try_with(|frame| {
+        let foreign = cache.is_some_and(|cache| !Arc::ptr_eq(cache, &frame.cache));
+        frame.gather(|gathered| {
+            gathered.absorb(touched);
+            // Nonces of another store say nothing in this one.
+            gathered.torn |= foreign && !touched.inherited.is_empty();
+        })
+    });
+}
+
+/// Hands on what a stored value carries.
+pub(crate) fn hand_on_stamps<'s>(cache: &Arc<Inner>, stamps: impl Iterator<Item = Stamp<'s>>) {
+    if inside_any() {
+        hand_on(Some(cache), &inherited(stamps));
+    }
+}
+
+/// What a stored value carries.
+pub(crate) fn inherited<'s>(stamps: impl Iterator<Item = Stamp<'s>>) -> Gathered {
+    let mut gathered = Gathered::for_entry();
+    for stamp in stamps {
+        match (std::str::from_utf8(stamp.name), Nonce::new(stamp.nonce.to_vec())) {
+            (Ok(name), Some(nonce)) => gathered.inherit(name, &nonce),
+            _ => gathered.torn = true,
+        }
+    }
+    gathered
+}
+
+fn lost(outside: bool) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if TOLD.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    if outside {
+        tracing::warn!(
+            target: "redis_cached",
+            "`tag(..)` was called outside of any cached function's body, and tags nothing; in a task that a body \
+             spawns, run what it does inside `TagScope::current()`"
+        );
+    } else {
+        tracing::warn!(
+            target: "redis_cached",
+            "`tag(..)` was called when the body of its cached function had ended, and tags nothing; have the \
+             body wait for the tasks that it spawns"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! Who does something in a run.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::scheduler::point;
+use super::world::{Call, Function, IN_VAIN, Invalidation, World};
+use crate::State;
+
+/// One party; each acts in a task of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Party {
+    /// Calls a function from a process.
+    Reader(Function, usize),
+    /// Two calls, one behind the other.
+    ReaderTwice(Function, usize),
+    /// Computes anew, by force.
+    Refresher(Function, usize),
+    /// Changes the origin, and invalidates.
+    Writer(Invalidation),
+    /// Changes the origin, and expires.
+    Expirer(Invalidation),
+    /// Reads the origin, and sets.
+    Setter(Function, usize),
+    /// Looks without computing.
+    Looker(Function, usize),
+}
+
+impl Party {
+    pub(crate) async fn act(self, world: Arc<World>) {
+        match self {
+            Self::Reader(function, process) => read(&world, function, process, false).await,
+            Self::ReaderTwice(function, process) => {
+                read(&world, function, process, false).await;
+                read(&world, function, process, false).await;
+            }
+            Self::Refresher(function, process) => read(&world, function, process, true).await,
+            Self::Writer(invalidation) => write(&world, invalidation, false).await,
+            Self::Expirer(invalidation) => write(&world, invalidation, true).await,
+            Self::Setter(function, process) => set(&world, function, process).await,
+            Self::Looker(function, process) => look(&world, function, process).await,
+        }
+    }
+}
+
+async fn read(world: &Arc<World>, function: Function, process: usize, forced: bool) {
+    point("a call").await;
+    let (due, _) = world.due(function);
+    let what = if forced { "a forced refresh of" } else { "a call of" };
+    world.told(format!("{what} {function:?} begins in {process}, due {due}"));
+    let began = Instant::now();
+    let call = Call { world: Arc::clone(world), function, process };
+    if let Ok(version) = call.answered(forced).await {
+        world.returned(what, function, version, due);
+    }
+    if world.is_smooth && began.elapsed() > IN_VAIN {
+        world.breaks(format!("{what} {function:?} waited in vain"));
+    }
+}
+
+async fn write(world: &World, invalidation: Invalidation, expired: bool) {
+    point("a change").await;
+    let version = world.change();
+    let cache = &world.processes[0];
+    let done = match (invalidation, expired) {
+        (Invalidation::Key(function), false) => world.entry(function, 0).invalidate().await,
+        (Invalidation::Key(function), true) => world.entry(function, 0).expire().await,
+        (Invalidation::Tag(tag), false) => cache.invalidate_tags([tag]).await,
+        (Invalidation::Tag(tag), true) => cache.expire_tags([tag]).await,
+    };
+    if done.is_ok() {
+        world.acknowledge(invalidation, version, expired);
+    }
+}
+
+async fn set(world: &World, function: Function, process: usize) {
+    point("a set").await;
+    let value = world.value_to_set();
+    // Superseded, or lost: both are answers.
+    let done = world.entry(function, process).set(value).await;
+    world.told(format!("{function:?} is set to {value}: {done:?}"));
+}
+
+async fn look(world: &World, function: Function, process: usize) {
+    point("a look").await;
+    let (due, fresh_due) = world.due(function);
+    let Ok(Some(seen)) = world.entry(function, process).peek().await else { return };
+    world.returned("a look at", function, seen.value, due);
+    let version = world.version(seen.value);
+    if seen.state == State::Fresh && version < fresh_due {
+        world.breaks(format!(
+            "{function:?} is fresh with {version}, which was expired by {fresh_due} before"
+        ));
+    }
+}

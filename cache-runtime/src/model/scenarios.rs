@@ -1,0 +1,292 @@
+//! Which parties meet.
+
+use super::parties::Party::{
+    self, Expirer, Looker, Reader, ReaderTwice, Refresher, Setter, Writer,
+};
+use super::run::Scenario;
+use super::world::Function::{
+    Late, Newer, OtherwiseTagged, Outer, OuterLate, OuterTagged, Plain, Shaky, Tagged, Valued,
+};
+use super::world::Invalidation::{Key, Tag};
+use crate::store::memory::loss::Loss;
+
+const fn of(name: &'static str, parties: &'static [Party]) -> Scenario {
+    Scenario {
+        name,
+        processes: 2,
+        before: &[],
+        parties,
+        losses: &[],
+        faults: 0,
+        drops: 0,
+        pauses: 0,
+        late: 0,
+        after: &[],
+    }
+}
+
+/// Small enough that every order is tried.
+pub(crate) const SMALL: &[Scenario] = &[
+    Scenario {
+        after: &[Looker(Plain, 0)],
+        ..of("a reader, a writer of its key", &[Reader(Plain, 0), Writer(Key(Plain))])
+    },
+    Scenario {
+        after: &[Looker(Tagged, 0)],
+        ..of("a reader, a writer of its tag", &[Reader(Tagged, 0), Writer(Tag("a"))])
+    },
+    Scenario {
+        after: &[Looker(Late, 0)],
+        ..of("a reader, a writer of its late tag", &[Reader(Late, 0), Writer(Tag("a"))])
+    },
+    Scenario {
+        after: &[Looker(Valued, 0)],
+        ..of("a reader, a writer of its value's tag", &[Reader(Valued, 0), Writer(Tag("a"))])
+    },
+    Scenario {
+        before: &[Reader(Tagged, 1)],
+        after: &[Looker(Outer, 0)],
+        ..of("an inner hit, a writer", &[Reader(Outer, 0), Writer(Tag("a"))])
+    },
+    Scenario {
+        before: &[Reader(Plain, 0)],
+        after: &[Looker(Plain, 0)],
+        ..of(
+            "a forced refresh, a set, a writer",
+            &[Refresher(Plain, 0), Setter(Plain, 1), Writer(Key(Plain))],
+        )
+    },
+    Scenario {
+        after: &[Looker(Plain, 0)],
+        ..of(
+            "two processes, a writer of their key",
+            &[Reader(Plain, 0), Reader(Plain, 1), Writer(Key(Plain))],
+        )
+    },
+    Scenario {
+        after: &[Looker(Plain, 0)],
+        ..of(
+            "two callers, a writer of their key",
+            &[Reader(Plain, 0), Reader(Plain, 0), Writer(Key(Plain))],
+        )
+    },
+    Scenario {
+        after: &[Looker(Plain, 0)],
+        ..of("a set, a writer", &[Setter(Plain, 0), Writer(Key(Plain))])
+    },
+    Scenario {
+        before: &[Reader(Plain, 0)],
+        after: &[Looker(Plain, 0)],
+        ..of("an expiry, a writer", &[Expirer(Key(Plain)), Writer(Key(Plain))])
+    },
+    Scenario {
+        after: &[Looker(Plain, 0)],
+        ..of("a reader, an expiry", &[Reader(Plain, 0), Expirer(Key(Plain))])
+    },
+];
+
+/// From random seeds.
+pub(crate) const LARGE: &[Scenario] = &[
+    Scenario {
+        losses: &[(Loss::Value, Plain), (Loss::Lease, Plain)],
+        faults: 2,
+        drops: 1,
+        pauses: 1,
+        late: 2,
+        after: &[Looker(Plain, 0), Reader(Plain, 1)],
+        ..of(
+            "keys",
+            &[
+                Reader(Plain, 0),
+                ReaderTwice(Plain, 0),
+                ReaderTwice(Plain, 1),
+                Refresher(Plain, 1),
+                Writer(Key(Plain)),
+                Writer(Key(Plain)),
+            ],
+        )
+    },
+    Scenario {
+        losses: &[(Loss::Value, Plain), (Loss::Lease, Plain)],
+        before: &[Reader(Plain, 0)],
+        faults: 1,
+        after: &[Looker(Plain, 0), Looker(Plain, 0)],
+        ..of(
+            "sets and expiries",
+            &[
+                ReaderTwice(Plain, 0),
+                Reader(Plain, 1),
+                Setter(Plain, 1),
+                Setter(Plain, 0),
+                Expirer(Key(Plain)),
+                Writer(Key(Plain)),
+                Looker(Plain, 0),
+            ],
+        )
+    },
+    Scenario {
+        losses: &[(Loss::Nonce, Tagged), (Loss::Nonce, Tagged), (Loss::Lease, Tagged)],
+        faults: 2,
+        drops: 1,
+        pauses: 1,
+        late: 2,
+        after: &[Looker(Tagged, 0), Looker(OtherwiseTagged, 0)],
+        ..of(
+            "tags",
+            &[
+                ReaderTwice(Tagged, 0),
+                ReaderTwice(Tagged, 1),
+                Reader(OtherwiseTagged, 1),
+                Writer(Tag("a")),
+                Writer(Tag("a")),
+                Writer(Tag("b")),
+                Writer(Key(Tagged)),
+            ],
+        )
+    },
+    Scenario {
+        late: 2,
+        after: &[Looker(Plain, 0)],
+        ..of("takes that arrive late", &[Reader(Plain, 0), Writer(Key(Plain)), Reader(Plain, 1)])
+    },
+    Scenario {
+        late: 2,
+        before: &[Reader(Tagged, 0)],
+        after: &[Looker(Tagged, 0)],
+        ..of("captures that arrive late", &[Writer(Tag("a")), Reader(Tagged, 1)])
+    },
+    Scenario {
+        losses: &[(Loss::Lease, Plain)],
+        faults: 1,
+        after: &[Looker(Plain, 0), Looker(Newer, 1)],
+        ..of(
+            "two versions of a program",
+            &[
+                ReaderTwice(Plain, 0),
+                ReaderTwice(Newer, 1),
+                Reader(Newer, 0),
+                Setter(Plain, 1),
+                Expirer(Key(Newer)),
+                Writer(Key(Plain)),
+                Writer(Key(Newer)),
+            ],
+        )
+    },
+    Scenario {
+        faults: 2,
+        after: &[Looker(Plain, 0)],
+        ..of(
+            "a store that is away",
+            &[Reader(Plain, 0), Reader(Plain, 0), Reader(Plain, 0), Writer(Key(Plain))],
+        )
+    },
+    Scenario {
+        before: &[Reader(Tagged, 0)],
+        after: &[Looker(OtherwiseTagged, 0)],
+        ..of(
+            "tags of others",
+            &[Reader(OtherwiseTagged, 0), Reader(Tagged, 1), Writer(Tag("b")), Writer(Tag("b"))],
+        )
+    },
+    Scenario {
+        losses: &[
+            (Loss::Nonce, Late),
+            (Loss::Journal, Late),
+            (Loss::Trim, Late),
+            (Loss::Journal, Late),
+        ],
+        faults: 2,
+        drops: 1,
+        after: &[Looker(Late, 0), Looker(Valued, 0)],
+        ..of(
+            "late tags",
+            &[
+                ReaderTwice(Late, 0),
+                ReaderTwice(Late, 1),
+                Reader(Valued, 0),
+                Writer(Tag("a")),
+                Writer(Tag("a")),
+                Writer(Key(Late)),
+            ],
+        )
+    },
+    Scenario {
+        losses: &[(Loss::Nonce, Late), (Loss::Trim, Late)],
+        after: &[Looker(Late, 0)],
+        ..of("trims", &[Reader(Late, 0), Writer(Tag("a")), ReaderTwice(Late, 1)])
+    },
+    Scenario {
+        losses: &[(Loss::Journal, Late), (Loss::Nonce, Late)],
+        after: &[Looker(Late, 0)],
+        ..of(
+            "journals that are lost",
+            &[Reader(Late, 0), Writer(Tag("a")), Reader(Valued, 1), Reader(Late, 1)],
+        )
+    },
+    Scenario {
+        losses: &[(Loss::Nonce, Tagged), (Loss::Value, Tagged), (Loss::Lease, Outer)],
+        faults: 2,
+        drops: 1,
+        after: &[Looker(Outer, 0), Looker(OuterTagged, 0), Looker(OuterLate, 0)],
+        ..of(
+            "functions in functions",
+            &[
+                ReaderTwice(Outer, 0),
+                Reader(Outer, 1),
+                Reader(OuterTagged, 1),
+                Reader(OuterLate, 0),
+                Reader(Tagged, 1),
+                Writer(Tag("a")),
+                Writer(Tag("a")),
+                Writer(Key(Tagged)),
+            ],
+        )
+    },
+    Scenario {
+        before: &[Reader(Tagged, 0)],
+        faults: 1,
+        after: &[Looker(OuterTagged, 0), Looker(Outer, 0)],
+        ..of(
+            "inner hits",
+            &[Reader(OuterTagged, 0), Reader(Outer, 1), Writer(Tag("a")), Reader(Tagged, 1)],
+        )
+    },
+    Scenario {
+        before: &[Reader(Tagged, 0)],
+        after: &[Looker(Tagged, 0), Looker(Outer, 0)],
+        ..of(
+            "expired tags",
+            &[
+                ReaderTwice(Tagged, 0),
+                Reader(Outer, 1),
+                Reader(Late, 0),
+                Expirer(Tag("a")),
+                Expirer(Tag("a")),
+                Writer(Tag("a")),
+                Looker(Tagged, 1),
+                Looker(Late, 1),
+            ],
+        )
+    },
+    Scenario {
+        faults: 1,
+        drops: 1,
+        after: &[Looker(Shaky, 0)],
+        ..of(
+            "bodies that fail",
+            &[
+                ReaderTwice(Shaky, 0),
+                ReaderTwice(Shaky, 1),
+                Reader(Shaky, 0),
+                Setter(Shaky, 0),
+                Writer(Key(Shaky)),
+                Writer(Key(Shaky)),
+            ],
+        )
+    },
+    Scenario {
+        before: &[Reader(Shaky, 0)],
+        after: &[Looker(Shaky, 0)],
+        ..of("misses behind a failure", &[Reader(Shaky, 0), Reader(Shaky, 1)])
+    },
+];

@@ -1,0 +1,343 @@
+//! What a run is about: an origin with versions, who has acknowledged what, and the functions.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::cache::Cache;
+use crate::config::Settings;
+use crate::key::Key;
+use crate::private::{
+    self, Policy, Segment, Site, Tagging, Target, chosen, entry, entry_as, literal,
+};
+use crate::store::Store;
+use crate::store::memory::Memory;
+use crate::store::memory::loss::Loss;
+use crate::sync::lock;
+use crate::tags::Tag;
+use crate::{Entry, tag};
+
+use super::scheduler::point;
+
+const fn policy() -> Policy {
+    Policy::new(300_000).refresh_before(60_000).jitter_permille(0)
+}
+
+fn nowhere() -> &'static str {
+    ""
+}
+
+macro_rules! sites {
+    ($($name:ident = $function:literal;)*) => {
+        $(static $name: Site = Site::new("model", $function, nowhere, $function, &policy());)*
+    };
+}
+
+sites! {
+    PLAIN = "plain";
+    TAGGED = "tagged";
+    LATE = "late";
+    VALUED = "valued";
+    OUTER = "outer";
+    OUTER_TAGGED = "outer-tagged";
+    OUTER_LATE = "outer-late";
+    SHAKY = "shaky";
+}
+
+/// Under the key of `PLAIN`, with entries of its own.
+static NEWER: Site = Site::new("model", "newer", nowhere, "plain", &policy());
+
+/// The functions that are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Function {
+    /// No tags.
+    Plain,
+    /// As `Plain`, and of another version of the program.
+    Newer,
+    /// Tagged `a` by its arguments.
+    Tagged,
+    /// As `Tagged`, under the same key, for callers whose arguments say `b`.
+    OtherwiseTagged,
+    /// Tagged `a` inside its body.
+    Late,
+    /// Tagged `a` by its value, and `b` by its arguments.
+    Valued,
+    /// Calls `Tagged`.
+    Outer,
+    /// Calls `Tagged`, and is tagged `a` by its arguments itself.
+    OuterTagged,
+    /// Calls `Late`.
+    OuterLate,
+    /// No tags; every other body fails.
+    Shaky,
+}
+
+impl Function {
+    fn site(self) -> &'static Site {
+        match self {
+            Self::Plain => &PLAIN,
+            Self::Newer => &NEWER,
+            Self::Tagged | Self::OtherwiseTagged => &TAGGED,
+            Self::Late => &LATE,
+            Self::Valued => &VALUED,
+            Self::Outer => &OUTER,
+            Self::OuterTagged => &OUTER_TAGGED,
+            Self::OuterLate => &OUTER_LATE,
+            Self::Shaky => &SHAKY,
+        }
+    }
+
+    fn declared(self) -> Option<&'static str> {
+        match self {
+            Self::Tagged | Self::OuterTagged => Some("a"),
+            Self::OtherwiseTagged | Self::Valued => Some("b"),
+            _ => None,
+        }
+    }
+
+    fn inner(self) -> Option<Self> {
+        match self {
+            Self::Outer | Self::OuterTagged => Some(Self::Tagged),
+            Self::OuterLate => Some(Self::Late),
+            _ => None,
+        }
+    }
+
+    /// Whether an invalidation is about it.
+    fn is_subject_to(self, invalidation: Invalidation) -> bool {
+        match invalidation {
+            Invalidation::Key(function) => function.site().template() == self.site().template(),
+            Invalidation::Tag("a") => {
+                !matches!(self, Self::Plain | Self::Newer | Self::OtherwiseTagged | Self::Shaky)
+            }
+            Invalidation::Tag(tag) => self.declared() == Some(tag),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Invalidation {
+    Key(Function),
+    Tag(&'static str),
+}
+
+/// What all parties of a run share.
+pub(crate) struct World {
+    /// Nothing goes wrong on the way, so nobody has a reason to wait for long.
+    pub(crate) is_smooth: bool,
+    pub(crate) store: Arc<Memory>,
+    pub(crate) processes: Vec<Cache>,
+    books: Mutex<Books>,
+}
+
+#[derive(Default)]
+struct Books {
+    origin: u64,
+    acknowledged: Vec<(Invalidation, u64)>,
+    expired: Vec<(Invalidation, u64)>,
+    bodies: u64,
+    /// What each value that was set is worth: it is as new as the origin was when the lease was seized.
+    sets: Vec<(Vec<u8>, u64)>,
+    broken: Option<String>,
+    trace: Vec<String>,
+}
+
+impl World {
+    pub(crate) fn new(processes: usize, is_smooth: bool) -> Arc<Self> {
+        let store = Arc::new(Memory::new(1 << 20));
+        let cache =
+            || Cache::new(Store::Memory(Arc::clone(&store)), "ns".to_owned(), Settings::default());
+        let processes = (0..processes).map(|_| cache()).collect();
+        // What functions have learned from other runs is the same in all of them.
+        for site in [&LATE, &VALUED, &OUTER, &OUTER_TAGGED, &OUTER_LATE] {
+            site.note_tags(true);
+        }
+        for site in [&PLAIN, &NEWER, &TAGGED, &SHAKY] {
+            (0..8).for_each(|_| site.note_tags(false));
+        }
+        let world = Arc::new(Self { is_smooth, store, processes, books: Mutex::default() });
+        CURRENT.set(Some(Arc::clone(&world)));
+        world
+    }
+
+    /// A value to set that is like no other, so that it is known again.
+    pub(crate) fn value_to_set(&self) -> u64 {
+        let mut books = lock(&self.books);
+        books.bodies += 1;
+        SET + books.bodies
+    }
+
+    /// The version that a value stands for.
+    pub(crate) fn version(&self, value: u64) -> u64 {
+        if value < SET {
+            return value;
+        }
+        let outgoing = returns(Function::Plain).form.outgoing(&value);
+        let bytes = outgoing.map(|outgoing| outgoing.encoded.bytes).unwrap_or_default();
+        let books = lock(&self.books);
+        books.sets.iter().find(|(set, _)| *set == bytes).map_or(u64::MAX, |(_, version)| *version)
+    }
+
+    pub(crate) fn told(&self, what: String) {
+        lock(&self.books).trace.push(what);
+    }
+
+    /// The first promise that was broken, with what led to it.
+    pub(crate) fn broken(&self) -> Option<String> {
+        let books = lock(&self.books);
+        books.broken.as_ref().map(|broken| format!("{broken}\n  {}", books.trace.join("\n  ")))
+    }
+
+    pub(crate) fn breaks(&self, what: String) {
+        lock(&self.books).broken.get_or_insert(what);
+    }
+
+    pub(crate) fn change(&self) -> u64 {
+        let mut books = lock(&self.books);
+        books.origin += 1;
+        let version = books.origin;
+        books.trace.push(format!("the origin changes to {version}"));
+        version
+    }
+
+    pub(crate) fn origin(&self) -> u64 {
+        lock(&self.books).origin
+    }
+
+    pub(crate) fn acknowledge(&self, invalidation: Invalidation, version: u64, expired: bool) {
+        let mut books = lock(&self.books);
+        let list = if expired { &mut books.expired } else { &mut books.acknowledged };
+        list.push((invalidation, version));
+        books.trace.push(format!("{invalidation:?} of {version} is acknowledged"));
+    }
+
+    /// The oldest version that a call may return from now on; and that it may be told is fresh.
+    pub(crate) fn due(&self, function: Function) -> (u64, u64) {
+        let books = lock(&self.books);
+        let newest = |list: &[(Invalidation, u64)]| {
+            let about = list.iter().filter(|(what, _)| function.is_subject_to(*what));
+            about.map(|(_, version)| *version).max().unwrap_or(0)
+        };
+        (newest(&books.acknowledged), newest(&books.expired))
+    }
+
+    pub(crate) fn returned(&self, what: &str, function: Function, value: u64, due: u64) {
+        let version = self.version(value);
+        self.told(format!("{what} {function:?} returns {version}"));
+        if version < due {
+            self.breaks(format!(
+                "{what} {function:?} returns {version}, which was invalidated by {due} before the call"
+            ));
+        }
+    }
+
+    pub(crate) fn target(&self, function: Function, process: usize) -> Target {
+        let site = function.site();
+        let cache = chosen(&self.processes[process]);
+        let target = Target::new(site, "", cache, &[literal(site.template())]);
+        match function.declared() {
+            Some(tag) => target.tags(&[&[literal(tag)]]),
+            None => target,
+        }
+    }
+
+    pub(crate) fn entry(&self, function: Function, process: usize) -> Entry<Result<u64, String>> {
+        let target = self.target(function, process);
+        match function {
+            Function::Valued => entry_as(target, returns(function)),
+            _ => entry(target),
+        }
+    }
+
+    /// The key or tag that a loss is about.
+    pub(crate) fn lose(&self, loss: Loss, of: Function) -> bool {
+        let name = if loss == Loss::Nonce {
+            Tag::named("ns", "a").key().to_owned()
+        } else {
+            let segments: [Segment<'_>; 1] = [literal(of.site().template())];
+            Key::render("ns", &segments).expect("a text can be written").name().to_owned()
+        };
+        let was_there = self.store.lose(loss, &name);
+        if was_there {
+            self.told(format!("{loss:?} of {of:?} is lost"));
+        }
+        was_there
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
+}
+
+/// Values from here on were set.
+const SET: u64 = 1_000_000;
+
+/// Notes how new a value is that is to be set: what it is read from is read when its lease is seized.
+pub(crate) fn seized(payload: &[u8]) {
+    CURRENT.with_borrow(|world| {
+        if let Some(world) = world {
+            let mut books = lock(&world.books);
+            let origin = books.origin;
+            books.sets.push((payload.to_vec(), origin));
+        }
+    });
+}
+
+fn returns(function: Function) -> private::Returns<u64, String, Result<u64, String>> {
+    let returns = private::returns!(Result<u64, String>);
+    match function {
+        Function::Valued => returns.tags(|_: &u64, tags: &mut Tagging<'_>| tags.extend(["a"])),
+        _ => returns,
+    }
+}
+
+/// One call's arguments.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) world: Arc<World>,
+    pub(crate) function: Function,
+    pub(crate) process: usize,
+}
+
+impl Call {
+    /// What the function does where there is no value.
+    async fn body(self) -> Result<u64, String> {
+        let (world, function) = (&self.world, self.function);
+        let bodies = {
+            let mut books = lock(&world.books);
+            books.bodies += 1;
+            books.bodies
+        };
+        point("body").await;
+        if matches!(function, Function::Late) {
+            tag("a");
+        }
+        let mut version = world.origin();
+        world.told(format!("a body of {function:?} reads {version}"));
+        if let Some(inner) = function.inner() {
+            let inner = Self { function: inner, ..self.clone() };
+            version = version.min(Box::pin(inner.answered(false)).await?);
+        }
+        point("body ends").await;
+        if function == Function::Shaky && bodies % 2 == 1 {
+            return Err("this one fails".to_owned());
+        }
+        Ok(version)
+    }
+
+    pub(crate) fn answered(
+        self,
+        forced: bool,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<u64, String>> + Send>> {
+        Box::pin(async move {
+            let mut target = self.world.target(self.function, self.process);
+            let call = private::call(forced, returns(self.function), self, Self::body);
+            let mut call = call.refreshing(|call: &Self| call.clone().body());
+            private::answer(&mut target, private::asked(&mut call)).await;
+            private::returned(&mut call)
+        })
+    }
+}
+
+/// A party that waits longer than this, while nobody stands still, waits in vain.
+pub(crate) const IN_VAIN: Duration = Duration::from_secs(8);

@@ -1,0 +1,110 @@
+//! What a look into the store has found under a key, and of its tags.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::time::Instant;
+
+use crate::entry::{self, Entry, Found};
+use crate::key::Key;
+use crate::lookup::Request;
+use crate::store::StoreError;
+use crate::sync::lock;
+use crate::tags::{self, Nonce, Standing, Tag};
+
+/// Keys whose undeclared tags are remembered. Past this many, all are forgotten.
+const MOST_REMEMBERED: usize = 16_384;
+
+/// What was read, all of it after the call began.
+pub(crate) struct Seen {
+    /// Nothing stored is empty: an entry never is.
+    pub(crate) stored: Vec<u8>,
+    asked: Vec<Tag>,
+    nonces: Vec<Option<Nonce>>,
+}
+
+/// Which tags the entries of keys carried besides the declared ones: a guess, so that one round trip does.
+#[derive(Default)]
+pub(crate) struct Remembered(Mutex<HashMap<u128, Arc<[Tag]>>>);
+
+impl Remembered {
+    fn of(&self, key: &Key) -> Option<Arc<[Tag]>> {
+        let remembered = lock(&self.0);
+        if remembered.is_empty() { None } else { remembered.get(&key.digest()).cloned() }
+    }
+
+    fn remember(&self, key: &Key, tags: Vec<Tag>) {
+        let mut remembered = lock(&self.0);
+        if remembered.len() >= MOST_REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(key.digest(), tags.into());
+    }
+}
+
+/// Reads an entry and the nonces of all its tags: one round trip, and a second one where it carries tags
+/// that were neither declared nor guessed.
+pub(crate) async fn see(request: &Request, deadline: Instant) -> Result<Seen, StoreError> {
+    let asked = asked(request);
+    let store = &request.cache.store;
+    let (stored, nonces) = store.read(&request.key, &asked, deadline).await?;
+    let mut seen = Seen { stored, asked, nonces };
+    let unasked = seen.unasked(request);
+    if !unasked.is_empty() {
+        let nonces = store.nonces(&unasked, deadline).await?;
+        seen.complete(request, unasked, nonces);
+    }
+    Ok(seen)
+}
+
+/// The same on a store that need not be waited for.
+pub(crate) fn see_at_once(request: &Request) -> Option<Seen> {
+    let asked = asked(request);
+    let store = &request.cache.store;
+    let (stored, nonces) = store.read_at_once(&request.key, &asked)?;
+    let mut seen = Seen { stored, asked, nonces };
+    let unasked = seen.unasked(request);
+    if !unasked.is_empty() {
+        let nonces = store.nonces_at_once(&unasked)?;
+        seen.complete(request, unasked, nonces);
+    }
+    Some(seen)
+}
+
+fn asked(request: &Request) -> Vec<Tag> {
+    let mut asked = request.tags.clone();
+    if let Some(guessed) = request.cache.remembered.of(&request.key) {
+        asked.extend(guessed.iter().filter(|tag| !request.tags.contains(tag)).cloned());
+    }
+    asked
+}
+
+impl Seen {
+    /// The tags that the entry carries and nobody asked for. It has not been checked yet: what is
+    /// damaged costs a read too many, at most.
+    fn unasked(&self, request: &Request) -> Vec<Tag> {
+        let names = entry::stamped_names(&self.stored, request.fingerprint);
+        let is_unasked = |name: &&str| !self.asked.iter().any(|tag| tag.name() == *name);
+        let namespace = &request.cache.namespace;
+        names.filter(is_unasked).map(|name| Tag::stamped(namespace, name)).collect()
+    }
+
+    fn complete(&mut self, request: &Request, unasked: Vec<Tag>, nonces: Vec<Option<Nonce>>) {
+        self.asked.extend(unasked);
+        self.nonces.extend(nonces);
+        // Of this entry only: the tags of a key may change with every value.
+        let undeclared = entry::stamped_names(&self.stored, request.fingerprint)
+            .map(|name| Tag::stamped(&request.cache.namespace, name))
+            .filter(|tag| !request.tags.contains(tag));
+        request.cache.remembered.remember(&request.key, undeclared.collect());
+    }
+
+    pub(crate) fn find(&self, request: &Request) -> Found<'_> {
+        entry::find(&self.stored, request.fingerprint, request.key.digest())
+    }
+
+    /// What an entry that was found here is by its tags.
+    pub(crate) fn standing(&self, request: &Request, found: &Entry<'_>) -> Standing {
+        tags::judge(&found.stamps, &request.tags, &self.asked, &self.nonces)
+    }
+}

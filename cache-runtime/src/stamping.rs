@@ -1,0 +1,98 @@
+//! Which stamps an entry gets, once its body has ended and all of its tags are known.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::faults::{self, Fault};
+use crate::frame::Gathered;
+use crate::lease::Lease;
+use crate::lookup::Request;
+use crate::store::StoreError;
+use crate::tags::{self, Nonce, Tag};
+
+/// Why an entry gets no stamps, and so is not stored.
+#[derive(Debug)]
+pub(crate) enum Unstamped {
+    /// One of the tags was invalidated while the body ran, or may have been.
+    Invalidated,
+    /// Nobody knew that there would be such tags, so the journal's position was not taken.
+    Unexpected,
+    TooMany,
+    Unknown(StoreError),
+}
+
+/// The stamps of an entry that depends on `touched`.
+///
+/// Of a tag that was captured before the body, the nonce that was captured. Of any other the nonce that
+/// is there now, and of a value that was used the one that it carries; for those the journal has to say
+/// that they were not touched since the body began. What is captured goes first: what touches a tag says
+/// so in the journal before it does.
+pub(crate) async fn stamps(
+    request: &Request,
+    lease: &mut Lease,
+    touched: &Gathered,
+    ttl: Duration,
+) -> Result<Vec<(Tag, Nonce)>, Unstamped> {
+    if touched.too_many {
+        return Err(Unstamped::TooMany);
+    }
+    if touched.torn {
+        return Err(Unstamped::Invalidated);
+    }
+    #[cfg(test)]
+    faults::ask_too_late(request, lease, ttl).await;
+    lease.outlive(&request.tags, ttl).await;
+    let captured = request.tags.iter().zip(lease.nonces());
+    let mut stamps: BTreeMap<&str, (Tag, Nonce)> =
+        captured.map(|(tag, nonce)| (tag.name(), (tag.clone(), nonce.clone()))).collect();
+    for (name, nonce) in &touched.inherited {
+        if let Some((_, captured)) = stamps.get_mut(&**name) {
+            *captured = match captured.older(nonce) {
+                Some(older) => older.clone(),
+                None if faults::on(Fault::Overwritten) => nonce.clone(),
+                None => return Err(Unstamped::Invalidated),
+            };
+        }
+    }
+    let late: Vec<Tag> = touched
+        .names()
+        .into_iter()
+        .filter(|name| !stamps.contains_key(name))
+        .map(|name| Tag::stamped(&request.cache.namespace, name))
+        .collect();
+    if stamps.len() + late.len() > tags::MOST {
+        return Err(Unstamped::TooMany);
+    }
+    let mut stamps: Vec<(Tag, Nonce)> = stamps.into_values().collect();
+    stamps.extend(late_stamps(request, lease, touched, late, ttl).await?);
+    Ok(stamps)
+}
+
+async fn late_stamps(
+    request: &Request,
+    lease: &Lease,
+    touched: &Gathered,
+    late: Vec<Tag>,
+    ttl: Duration,
+) -> Result<Vec<(Tag, Nonce)>, Unstamped> {
+    if late.is_empty() {
+        return Ok(Vec::new());
+    }
+    let since = lease.position().ok_or(Unstamped::Unexpected)?;
+    let (cache, life) = (&request.cache, crate::lease::life_of_tags(ttl));
+    let now = cache.store.capture(&late, life, cache.deadline()).await;
+    let now = now.map_err(Unstamped::Unknown)?;
+    let clean = cache.store.is_clean(&cache.namespace, since, &late, cache.deadline()).await;
+    if !clean.map_err(Unstamped::Unknown)? && !faults::on(Fault::WithoutJournal) {
+        return Err(Unstamped::Invalidated);
+    }
+    let stamp = |(tag, now): (Tag, Nonce)| {
+        let nonce = match touched.inherited.get(tag.name()) {
+            Some(_) if faults::on(Fault::Recaptured) => now,
+            Some(inherited) => inherited.older(&now).cloned().ok_or(Unstamped::Invalidated)?,
+            None => now,
+        };
+        Ok((tag, nonce))
+    };
+    late.into_iter().zip(now).map(stamp).collect()
+}

@@ -1,0 +1,19 @@
+//! The embedded store's steps, one at a time: in tests a scheduler chooses their order.
+
+#[cfg(not(test))]
+use crate::store::StoreError;
+
+/// Carries out one step of the protocol.
+#[cfg(not(test))]
+pub(crate) async fn step<R>(_name: &'static str, run: impl FnOnce() -> R) -> Result<R, StoreError> {
+    Ok(run())
+}
+
+/// Whether every step has to wait for its turn.
+#[cfg(not(test))]
+pub(crate) const fn are_scheduled() -> bool {
+    false
+}
+
+#[cfg(test)]
+pub(crate) use crate::model::scheduler::{are_scheduled, step};

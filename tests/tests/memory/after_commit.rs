@@ -1,0 +1,222 @@
+//! Invalidations that wait for a transaction to end: sent, discarded, or left behind.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use redis_cached::{Cache, Error, Invalidation, invalidate_tags_after_commit, redis_cached};
+use tokio::task::yield_now;
+
+use crate::origin::{memory, settle};
+
+#[redis_cached(key = "row:{id}", ttl = "1h", tags = ["rows"])]
+async fn row(id: u64) -> u64 {
+    settle().await;
+    id
+}
+
+#[redis_cached(key = "count", ttl = "1h", clearable)]
+async fn count() -> u64 {
+    settle().await;
+    1
+}
+
+#[redis_cached(key = "elsewhere", ttl = "1h", cache = cache)]
+async fn elsewhere(cache: &Cache) -> u64 {
+    settle().await;
+    1
+}
+
+async fn fill() {
+    row(1).await;
+    row(2).await;
+    count().await;
+}
+
+/// Which of `row(1)`, `row(2)` and `count()` are stored.
+async fn stored() -> [bool; 3] {
+    [
+        row_entry(1).peek().await.unwrap().is_some(),
+        row_entry(2).peek().await.unwrap().is_some(),
+        count_entry().peek().await.unwrap().is_some(),
+    ]
+}
+
+/// Writes, three calls deeper, with an await on each side of each.
+async fn write() -> Result<(), Error> {
+    yield_now().await;
+    row_entry(1).invalidate_after_commit()?;
+    yield_now().await;
+    count_all().invalidate_after_commit()?;
+    // Once more, as two writes of one row do.
+    row_entry(1).invalidate_after_commit()?;
+    yield_now().await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_what_a_transaction_has_gathered_is_sent_when_it_has_committed() {
+    let test = async {
+        fill().await;
+        let (written, mut invalidation) = Invalidation::collect(write()).await;
+        written.unwrap();
+        assert_eq!(stored().await, [true; 3], "nothing is sent before");
+        assert_eq!((invalidation.len(), invalidation.is_empty()), (2, false));
+        invalidation.send().await.unwrap();
+        assert_eq!(stored().await, [false, true, false]);
+        assert!(invalidation.is_empty());
+        fill().await;
+        invalidation.send().await.unwrap();
+        drop(invalidation);
+        settle().await;
+        assert_eq!(stored().await, [true; 3], "and once");
+    };
+    memory().await.scope(test).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_rolled_back_invalidates_nothing() {
+    let test = async {
+        fill().await;
+        let (_, invalidation) = Invalidation::collect(write()).await;
+        invalidation.discard();
+        settle().await;
+        assert_eq!(stored().await, [true; 3]);
+    };
+    memory().await.scope(test).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_what_is_left_behind_is_sent() {
+    let test = async {
+        fill().await;
+        drop(Invalidation::collect(write()).await);
+        settle().await;
+        assert_eq!(stored().await, [false, true, false]);
+    };
+    memory().await.scope(test).await;
+}
+
+/// Its COMMIT may be on its way: an invalidation that overtakes it would be none.
+#[tokio::test(start_paused = true)]
+async fn c1_what_is_left_behind_is_sent_again_for_a_while() {
+    let test = async {
+        drop(Invalidation::collect(write()).await);
+        settle().await;
+        for _ in 0..3 {
+            fill().await;
+            assert_eq!(stored().await, [true; 3]);
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            assert_eq!(stored().await, [false, true, false]);
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        fill().await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(stored().await, [true; 3], "but not for ever");
+    };
+    memory().await.scope(test).await;
+}
+
+/// Whether the transaction has committed is not known.
+#[tokio::test(start_paused = true)]
+async fn c1_a_future_that_is_dropped_at_any_await_sends_what_it_has_gathered() {
+    let test = async {
+        // As many polls as it has awaits.
+        for polls in 0..4 {
+            fill().await;
+            {
+                let mut collecting = pin!(Invalidation::collect(write()));
+                for _ in 0..polls {
+                    let polled = poll_fn(|cx| Poll::Ready(collecting.as_mut().poll(cx))).await;
+                    assert!(polled.is_pending(), "{polls}");
+                }
+            }
+            settle().await;
+            assert_eq!(stored().await, [polls < 2, true, polls < 3], "after {polls} polls");
+        }
+    };
+    memory().await.scope(test).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_a_transaction_that_panics_sends_what_it_has_gathered() {
+    let cache = memory().await;
+    cache.scope(fill()).await;
+    let panics = cache.scope(Invalidation::collect(async {
+        write().await.unwrap();
+        panic!("as chosen");
+    }));
+    assert!(tokio::spawn(panics).await.is_err_and(|error| error.is_panic()));
+    settle().await;
+    assert_eq!(cache.scope(stored()).await, [false, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_nothing_around_it_is_an_error_that_says_what_to_do() {
+    let test = async {
+        let refused = [
+            row_entry(1).invalidate_after_commit(),
+            count_all().invalidate_after_commit(),
+            invalidate_tags_after_commit(["rows"]),
+        ];
+        for error in refused.map(Result::unwrap_err) {
+            assert!(error.is_ungathered(), "{error}");
+            assert!(error.to_string().contains("Invalidation::collect"), "{error}");
+        }
+    };
+    memory().await.scope(test).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_one_inside_another_gathers_for_itself() {
+    let test = async {
+        fill().await;
+        let ((), mut outer) = Invalidation::collect(async {
+            let (_, inner) = Invalidation::collect(write()).await;
+            inner.discard();
+            invalidate_tags_after_commit(["rows"]).unwrap();
+        })
+        .await;
+        assert_eq!(outer.len(), 1);
+        outer.send().await.unwrap();
+        assert_eq!(stored().await, [false, false, true]);
+    };
+    memory().await.scope(test).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_several_caches_in_one_transaction() {
+    let (one, other) = (memory().await, memory().await);
+    let test = async {
+        fill().await;
+        elsewhere(&other).await;
+        let (written, mut invalidation) = Invalidation::collect(async {
+            elsewhere_entry(&other).invalidate_after_commit()?;
+            other.invalidate_tags_after_commit(["rows"])?;
+            write().await
+        })
+        .await;
+        written.unwrap();
+        assert_eq!(invalidation.len(), 4);
+        invalidation.send().await.unwrap();
+        assert!(elsewhere_entry(&other).peek().await.unwrap().is_none());
+        assert_eq!(stored().await, [false, true, false], "the tag was the other cache's");
+    };
+    one.scope(test).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_that_a_tag_is_meant_are_refused_and_the_others_are_kept() {
+    let test = async {
+        let (refused, invalidation) = Invalidation::collect(async {
+            let tags = (0..70_000).map(|n| n.to_string());
+            invalidate_tags_after_commit(tags)
+        })
+        .await;
+        assert!(refused.is_err_and(|error| !error.is_ungathered()));
+        assert_eq!(invalidation.len(), 65_536);
+        invalidation.discard();
+    };
+    memory().await.scope(test).await;
+}
