@@ -63,6 +63,11 @@ impl Helper {
             .expect("the helper process has ended")
     }
 
+    /// What it has said and nobody has heard yet, if anything.
+    pub fn said(&mut self) -> Option<String> {
+        self.told.try_recv().ok()
+    }
+
     /// # Panics
     ///
     /// When what it says next is anything else.

@@ -1,0 +1,33 @@
+//! A fleet under fire: three processes read, write and invalidate, while processes are killed and stopped,
+//! connections cut, and the server loses keys, scripts or everything. No call may return what was
+//! invalidated before it began (C1).
+//!
+//! Seconds and seed come from `HISTORY_SECONDS` (60) and `HISTORY_SEED` (random).
+
+mod fleet;
+mod functions;
+mod process;
+
+use std::time::Duration;
+
+/// Not a test of its own: what the test below runs in other processes.
+#[test]
+fn helper_process() {
+    if let Some(role) = redis_cached_tests::role() {
+        process::play(&role);
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c1_a_fleet_under_fire() {
+    let seed = number("HISTORY_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let lasts = Duration::from_secs(number("HISTORY_SECONDS").unwrap_or(60));
+    println!("HISTORY_SEED={seed}");
+    let figures = fleet::Fleet::start(seed).await.under_fire(lasts).await;
+    println!("{figures}");
+    figures.check(seed);
+}
