@@ -6,6 +6,7 @@ mod block;
 mod duration;
 mod errors;
 mod expand;
+mod forgotten;
 mod function;
 mod generics;
 mod key;

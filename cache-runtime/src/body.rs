@@ -13,7 +13,7 @@ use crate::faults::{self, Fault};
 use crate::frame::{Frame, Gathered};
 use crate::freshness;
 use crate::lease::Lease;
-use crate::lookup::Request;
+use crate::request::Request;
 use crate::site::Warning;
 use crate::stamping::{self, Unstamped};
 use crate::store::{Commit, Old, StoreError};

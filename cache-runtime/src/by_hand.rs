@@ -15,7 +15,7 @@ use crate::frame::{self, Gathered};
 use crate::freshness::{self, Freshness};
 use crate::handle::State;
 use crate::lease;
-use crate::lookup::Request;
+use crate::request::Request;
 use crate::seen;
 use crate::store::{Commit, StoreError};
 use crate::tags::{self, Standing, Tag};

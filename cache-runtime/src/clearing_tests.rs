@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::private::{self, Policy, Site, Target, all, chosen, entry, literal};
+use crate::private::{self, Extras, Policy, Site, Target, all, chosen, entry, literal};
 use crate::{Cache, Entries, Entry};
 
 const MINUTE: u64 = 60_000;
+const DAY: Duration = Duration::from_secs(86_400);
 
 const fn policy() -> Policy {
     Policy::new(5 * MINUTE).refresh_before(MINUTE).jitter_permille(0)
@@ -17,13 +18,15 @@ fn place() -> &'static str {
     ""
 }
 
-static LOAD: Site = Site::new("app::users", "load", place, "cleared", &policy()).clearable();
+static LOAD: Site =
+    Site::new("app::users", "load", place, "cleared", &policy()).with(&Extras::new().clearable());
 static PLAIN: Site = Site::new("app::users", "plain", place, "plain", &policy());
-static OTHER: Site = Site::new("app::users", "other", place, "other", &policy()).clearable();
-static NAMED: Site =
-    Site::new("app::users", "named", place, "named", &policy()).name("all:users").clearable();
-static SHARING: Site =
-    Site::new("app::other", "sharing", place, "cleared", &policy()).same_entries_as(|| &LOAD);
+static OTHER: Site =
+    Site::new("app::users", "other", place, "other", &policy()).with(&Extras::new().clearable());
+static NAMED: Site = Site::new("app::users", "named", place, "named", &policy())
+    .with(&Extras::new().name("all:users").clearable());
+static SHARING: Site = Site::new("app::other", "sharing", place, "cleared", &policy())
+    .with(&Extras::new().same_entries_as(|| &LOAD));
 
 /// What the bodies of a test do.
 #[derive(Clone)]
@@ -65,12 +68,20 @@ impl Origin {
     }
 
     async fn call_forced(&self, site: &'static Site, forced: bool) -> usize {
-        let mut target = self.target(site);
-        let returns = private::returns!(usize);
-        let call = private::call(forced, returns, self.clone(), Self::body);
+        let target = |origin: &Self, _| origin.target(site);
+        let (chosen, returns) = (chosen(&self.cache), private::returns!(usize));
+        let call = private::call(forced, chosen, returns, self.clone(), target, Self::body);
         let mut call = call.refreshing(|origin: &Self| origin.clone().body());
-        private::answer(&mut target, private::asked(&mut call)).await;
-        private::returned(&mut call)
+        private::answer(&mut call).await
+    }
+
+    /// A call whose value lives for a day, whatever its function says.
+    async fn call_for_a_day(&self) -> usize {
+        let returns = private::returns!(usize).ttl_with(|_| DAY);
+        let target = |origin: &Self, _| origin.target(&LOAD);
+        let chosen = chosen(&self.cache);
+        let mut call = private::call(false, chosen, returns, self.clone(), target, Self::body);
+        private::answer(&mut call).await
     }
 
     async fn call(&self, site: &'static Site) -> usize {
@@ -192,14 +203,9 @@ async fn a_value_is_set_after_clearing_and_cleared_again() {
 #[tokio::test(start_paused = true)]
 async fn a_value_that_lives_longer_than_its_function_says_is_served_to_its_end() {
     let origin = Origin::new().await;
-    let day = Duration::from_secs(86_400);
-    let returns = private::returns!(usize).ttl_with(|_| Duration::from_secs(86_400));
     for _ in 0..2 {
-        let mut target = origin.target(&LOAD);
-        let mut call = private::call(false, returns, origin.clone(), Origin::body);
-        private::answer(&mut target, private::asked(&mut call)).await;
-        assert_eq!(private::returned(&mut call), 1);
-        tokio::time::sleep(day / 2).await;
+        assert_eq!(origin.call_for_a_day().await, 1);
+        tokio::time::sleep(DAY / 2).await;
     }
     assert_eq!(origin.peek(&LOAD).await, None);
 }
@@ -208,10 +214,7 @@ async fn a_value_that_lives_longer_than_its_function_says_is_served_to_its_end()
 async fn c1_clearing_during_the_body_of_a_value_that_lives_longer_than_its_function_says() {
     let origin = Origin::new().await;
     origin.clears_in(1);
-    let returns = private::returns!(usize).ttl_with(|_| Duration::from_secs(86_400));
-    let mut call = private::call(false, returns, origin.clone(), Origin::body);
-    private::answer(&mut origin.target(&LOAD), private::asked(&mut call)).await;
-    assert_eq!(private::returned(&mut call), 1);
+    assert_eq!(origin.call_for_a_day().await, 1);
     assert_eq!(origin.peek(&LOAD).await, None);
     assert_eq!(origin.call(&LOAD).await, 2);
 }

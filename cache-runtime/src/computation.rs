@@ -2,6 +2,8 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,7 +12,8 @@ use std::time::Duration;
 use crate::codec::{self, DecodeError, EncodeError, Encoded};
 use crate::frame::Gathered;
 use crate::policy::Policy;
-use crate::returns::Returns;
+use crate::private::{Choice, Chosen, Target};
+use crate::returns::Returned;
 use crate::site::Site;
 
 /// How a body ended.
@@ -36,7 +39,7 @@ pub(crate) trait Computation: Send {
     /// Where the answer is put.
     fn answer(&mut self) -> &mut dyn Answer;
     /// What was said of how long values live, for these arguments.
-    fn resolve(&self, policy: &mut Policy);
+    fn resolve(&mut self, policy: &mut Policy);
     /// Builds the body's future, at most once. Apart from `poll`, in which the compiler would lay out the
     /// whole body twice.
     fn start(&mut self);
@@ -73,157 +76,171 @@ pub(crate) struct Outgoing {
     pub(crate) ttl: Option<Duration>,
 }
 
-/// Makes a copy of a call for the background, from its arguments.
-pub trait Detach<A>: Send {
-    #[doc(hidden)]
-    fn detach(&self, args: Option<&A>) -> Option<Background>;
+/// What only its own function can do for a call.
+///
+/// One method, and not one for each thing that may be wanted: every function has a copy of it.
+pub(crate) trait Source<R>: Send {
+    fn give(&mut self, wanted: Wanted<'_>) -> Given<'_, R>;
+}
+
+/// A body that runs.
+pub(crate) type Body<'b, R> = Pin<Box<dyn Future<Output = R> + Send + 'b>>;
+
+/// What is wanted of a function.
+pub(crate) enum Wanted<'w> {
+    Target,
+    Body,
+    Rare(Rare<'w>),
+}
+
+/// What most functions have nothing to give for, and so no code.
+pub(crate) enum Rare<'w> {
+    /// The same call with arguments of its own.
+    Background,
+    /// What was said of how long values live, for these arguments.
+    Policy(&'w mut Policy),
+}
+
+pub(crate) enum Given<'b, R> {
+    Nothing,
+    Target(Target),
+    Background(Background),
+    Body(Body<'b, R>),
 }
 
 /// A computation that is on its own.
 pub struct Background(Box<dyn Computation>);
 
+/// What the arguments of a call say, or nothing.
+pub trait Saying<A>: Send {
+    #[doc(hidden)]
+    fn say(&self, args: &A, policy: &mut Policy);
+}
+
+impl<A> Saying<A> for () {
+    fn say(&self, _: &A, _: &mut Policy) {}
+}
+
+impl<A> Saying<A> for fn(&A, &mut Policy) {
+    fn say(&self, args: &A, policy: &mut Policy) {
+        self(args, policy);
+    }
+}
+
+/// Makes a copy of a call for the background, from its arguments, or none.
+pub trait Detach<A>: Send {
+    #[doc(hidden)]
+    fn detach(&self, args: &A) -> Option<Background>;
+}
+
 impl<A> Detach<A> for () {
-    fn detach(&self, _: Option<&A>) -> Option<Background> {
+    fn detach(&self, _: &A) -> Option<Background> {
         None
     }
 }
 
 /// The function that clones the arguments into a body of their own.
-pub struct Cloning<T, E, R, A, Fut> {
-    returns: Returns<T, E, R>,
+pub struct Cloning<K, A, Fut> {
+    returns: K,
     clone: fn(&A) -> Fut,
 }
 
-impl<T, E, R, A, Fut> Detach<A> for Cloning<T, E, R, A, Fut>
+impl<K, R, A, Fut> Detach<A> for Cloning<K, A, Fut>
 where
-    T: Send + 'static,
-    E: Send + 'static,
-    R: 'static,
+    K: Returned<R> + Copy + 'static,
+    R: Send + 'static,
     Fut: Future<Output = R> + Send + 'static,
 {
-    fn detach(&self, args: Option<&A>) -> Option<Background> {
-        let running: Pin<Box<dyn Future<Output = R> + Send>> = Box::pin((self.clone)(args?));
-        Some(Background(Box::new(Detached { running, slot: Slot::new(self.returns) })))
+    fn detach(&self, args: &A) -> Option<Background> {
+        let running: Body<'static, R> = Box::pin((self.clone)(args));
+        Some(Background(Box::new(Detached { running, slot: Slot::new(Box::new(self.returns)) })))
     }
 }
 
 /// The answer of a call, once there is one.
-struct Slot<T, E, R> {
-    returns: Returns<T, E, R>,
-    value: Option<Result<T, E>>,
+struct Slot<R, K> {
+    returns: K,
+    value: Option<R>,
 }
 
-impl<T: Send, E: Send, R> Answer for Slot<T, E, R> {
+impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<R, K> {
     fn fingerprint(&self, site: &Site, owner: &'static str) -> u64 {
-        self.returns.form.fingerprint(site, owner)
+        self.returns.fingerprint(site, owner)
     }
 
     fn adopt(&mut self, codec: codec::Id, payload: &[u8]) -> Result<(), DecodeError> {
-        self.value = Some(Ok(self.returns.form.decode(codec, payload)?));
+        self.value = Some(self.returns.decode(codec, payload)?);
         Ok(())
     }
 
     fn accept(&mut self, codec: codec::Id, payload: &[u8]) -> Result<Offered, DecodeError> {
-        let value = self.returns.form.decode(codec, payload)?;
-        if !self.returns.form.accepts(&value) {
+        let value = self.returns.decode(codec, payload)?;
+        if !self.returns.accepts(&value) {
             return Ok(Offered::Refused);
         }
-        self.value = Some(Ok(value));
+        self.value = Some(value);
         Ok(Offered::Accepted)
     }
 
     fn encode(&self) -> Result<Outgoing, EncodeError> {
-        match &self.value {
-            Some(Ok(value)) => self.returns.form.outgoing(value),
-            _ => Err(EncodeError::IsError),
-        }
+        self.returns.encode(self.value.as_ref().ok_or(EncodeError::IsError)?)
     }
 
     fn tag(&self, touched: &mut Gathered) {
-        if let Some(Ok(value)) = &self.value {
-            self.returns.form.tag(value, touched);
+        if let Some(returned) = &self.value {
+            self.returns.tag(returned, touched);
         }
     }
 
     fn share_failure(&mut self) -> Option<SharedFailure> {
-        match self.value.take() {
-            Some(Err(error)) => {
-                let (mine, shared) = ((self.returns.shape)().share)(error);
-                self.value = Some(Err(mine));
-                shared
-            }
-            other => {
-                self.value = other;
-                None
-            }
-        }
+        self.returns.share_failure(&mut self.value)
     }
 
     fn adopt_failure(&mut self, failure: &SharedFailure) -> bool {
-        let adopted = ((self.returns.shape)().adopt)(failure);
+        let adopted = self.returns.adopt_failure(failure);
         let known = adopted.is_some();
-        if let Some(error) = adopted {
-            self.value = Some(Err(error));
+        if known {
+            self.value = adopted;
         }
         known
     }
 }
 
-impl<T, E, R> Slot<T, E, R> {
-    fn new(returns: Returns<T, E, R>) -> Self {
+impl<R, K: Deref<Target: Returned<R>>> Slot<R, K> {
+    fn new(returns: K) -> Self {
         Self { returns, value: None }
     }
 
     /// Polls a body; what it returns becomes the answer.
-    ///
-    /// Without the type of its future, so that functions of one return type share this.
-    #[inline(never)]
-    fn poll(
-        &mut self,
-        body: Option<Pin<&mut (dyn Future<Output = R> + Send + '_)>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Finished> {
+    fn poll(&mut self, body: Option<&mut Body<'_, R>>, cx: &mut Context<'_>) -> Poll<Finished> {
         if let Some(body) = body {
-            match body.poll(cx) {
+            match body.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(returned) => {
-                    self.value = Some(((self.returns.shape)().split)(returned));
-                }
+                Poll::Ready(returned) => self.value = Some(returned),
             }
         }
-        Poll::Ready(match self.value {
-            Some(Ok(_)) => Finished::Value,
-            _ => Finished::Failed,
-        })
-    }
-
-    /// Not inlined: it is the same for all functions of one return type.
-    #[inline(never)]
-    fn returned(&mut self) -> R {
-        match self.value.take() {
-            Some(answer) => ((self.returns.shape)().join)(answer),
-            None => unreachable!("a call that was answered has an answer, and gives it once"),
-        }
+        let is_value = self.value.as_ref().is_some_and(|value| self.returns.is_value(value));
+        Poll::Ready(if is_value { Finished::Value } else { Finished::Failed })
     }
 }
 
 /// A call in the background runs already, with arguments of its own.
-struct Detached<T, E, R> {
-    running: Pin<Box<dyn Future<Output = R> + Send>>,
-    slot: Slot<T, E, R>,
+struct Detached<R> {
+    running: Body<'static, R>,
+    slot: Slot<R, Box<dyn Returned<R>>>,
 }
 
-impl<T: Send, E: Send, R> Computation for Detached<T, E, R> {
+impl<R: Send> Computation for Detached<R> {
     fn answer(&mut self) -> &mut dyn Answer {
         &mut self.slot
     }
 
-    fn resolve(&self, _: &mut Policy) {}
+    fn resolve(&mut self, _: &mut Policy) {}
 
     fn start(&mut self) {}
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
-        self.slot.poll(Some(self.running.as_mut()), cx)
+        self.slot.poll(Some(&mut self.running), cx)
     }
 
     fn detach(&mut self) -> Option<Box<dyn Computation>> {
@@ -232,54 +249,54 @@ impl<T: Send, E: Send, R> Computation for Detached<T, E, R> {
 }
 
 /// One call with its types.
-pub struct Call<T, E, R, A, Fut, D> {
-    slot: Slot<T, E, R>,
-    args: Option<A>,
-    body: fn(A) -> Fut,
-    running: Option<Pin<Box<Fut>>>,
-    policy: Option<fn(&A, &mut Policy)>,
-    detach: D,
+pub struct Call<K, A, C, N, F, Fut, P = (), D = ()> {
     forced: bool,
+    returns: K,
+    own: Own<A, C, N, F, Fut, P, D>,
 }
 
-impl<T, E, R, A, Fut> Call<T, E, R, A, Fut, ()> {
-    pub(crate) fn new(
-        forced: bool,
-        returns: Returns<T, E, R>,
-        args: A,
-        body: fn(A) -> Fut,
-    ) -> Self {
-        Self {
-            forced,
-            slot: Slot::new(returns),
-            args: Some(args),
-            body,
-            running: None,
-            policy: None,
-            detach: (),
-        }
+/// What of a call is its function's own.
+struct Own<A, C, N, F, Fut, P, D> {
+    args: Option<A>,
+    chosen: C,
+    target: N,
+    body: F,
+    future: PhantomData<fn() -> Fut>,
+    policy: P,
+    detach: D,
+}
+
+impl<K, A, C, N, F, Fut> Call<K, A, C, N, F, Fut> {
+    pub(crate) fn new(forced: bool, chosen: C, returns: K, args: A, target: N, body: F) -> Self {
+        let args = Some(args);
+        let own = Own { args, chosen, target, body, future: PhantomData, policy: (), detach: () };
+        Self { forced, returns, own }
+    }
+
+    /// Policy that depends on the arguments: asked when a body is about to run.
+    #[must_use]
+    #[expect(clippy::type_complexity, reason = "generated code never writes it")]
+    pub fn policy(
+        self,
+        policy: fn(&A, &mut Policy),
+    ) -> Call<K, A, C, N, F, Fut, fn(&A, &mut Policy)> {
+        let Self { forced, returns, own } = self;
+        let Own { args, chosen, target, body, future, policy: (), detach } = own;
+        Call { forced, returns, own: Own { args, chosen, target, body, future, policy, detach } }
     }
 }
 
-impl<T, E, R, A, Fut> Call<T, E, R, A, Fut, ()> {
+impl<K: Copy, A, C, N, F, Fut, P> Call<K, A, C, N, F, Fut, P> {
     /// Has a stale hit refreshed behind the caller, by a body with clones of the arguments.
     #[expect(clippy::type_complexity, reason = "generated code never writes it")]
     pub fn refreshing<Fut2>(
         self,
         clone: fn(&A) -> Fut2,
-    ) -> Call<T, E, R, A, Fut, Cloning<T, E, R, A, Fut2>> {
-        let detach = Cloning { returns: self.slot.returns, clone };
-        let Self { slot, args, body, running, policy, detach: (), forced } = self;
-        Call { slot, args, body, running, policy, detach, forced }
-    }
-}
-
-impl<T, E, R, A, Fut, D> Call<T, E, R, A, Fut, D> {
-    /// Policy that depends on the arguments: asked when a body is about to run.
-    #[must_use]
-    pub fn policy(mut self, policy: fn(&A, &mut Policy)) -> Self {
-        self.policy = Some(policy);
-        self
+    ) -> Call<K, A, C, N, F, Fut, P, Cloning<K, A, Fut2>> {
+        let Self { forced, returns, own } = self;
+        let Own { args, chosen, target, body, future, policy, detach: () } = own;
+        let detach = Cloning { returns, clone };
+        Call { forced, returns, own: Own { args, chosen, target, body, future, policy, detach } }
     }
 }
 
@@ -289,79 +306,125 @@ pub trait Calling {
     type Output;
 
     /// The call without its types, to be answered.
-    fn asked(&mut self) -> Asking<'_>;
-
-    /// What the caller gets.
-    ///
-    /// # Panics
-    ///
-    /// Before the call has been answered, and a second time.
-    fn returned(&mut self) -> Self::Output;
+    fn asked(&mut self) -> Asking<'_, Self::Output>;
 }
 
 /// A call without its types, that asks to be answered.
-pub struct Asking<'c> {
-    pub(crate) computation: &'c mut (dyn Computation + 'c),
+pub struct Asking<'c, R> {
     /// Compute now, whatever is stored.
     pub(crate) forced: bool,
+    pub(crate) returns: &'c dyn Returned<R>,
+    pub(crate) source: &'c mut (dyn Source<R> + 'c),
 }
 
-impl<T, E, R, A, Fut, D> Calling for Call<T, E, R, A, Fut, D>
+impl<K, R, A, C, N, F, Fut, P, D> Calling for Call<K, A, C, N, F, Fut, P, D>
 where
-    T: Send,
-    E: Send,
+    K: Returned<R>,
+    R: Send,
     A: Send,
+    C: Choice,
+    N: Fn(&A, Chosen) -> Target + Send,
+    F: Fn(A) -> Fut + Send,
     Fut: Future<Output = R> + Send,
+    P: Saying<A>,
     D: Detach<A>,
 {
     type Output = R;
 
-    fn asked(&mut self) -> Asking<'_> {
-        Asking { forced: self.forced, computation: self }
-    }
-
-    fn returned(&mut self) -> R {
-        self.slot.returned()
+    fn asked(&mut self) -> Asking<'_, R> {
+        Asking { forced: self.forced, returns: &self.returns, source: &mut self.own }
     }
 }
 
-impl<T, E, R, A, Fut, D> Computation for Call<T, E, R, A, Fut, D>
+impl<R, A, C, N, F, Fut, P, D> Source<R> for Own<A, C, N, F, Fut, P, D>
 where
-    T: Send,
-    E: Send,
     A: Send,
+    C: Choice,
+    N: Fn(&A, Chosen) -> Target + Send,
+    F: Fn(A) -> Fut + Send,
     Fut: Future<Output = R> + Send,
+    P: Saying<A>,
     D: Detach<A>,
 {
+    fn give(&mut self, wanted: Wanted<'_>) -> Given<'_, R> {
+        let Some(args) = &self.args else { return Given::Nothing };
+        match wanted {
+            Wanted::Target => Given::Target((self.target)(args, self.chosen.made())),
+            Wanted::Body => match self.args.take() {
+                Some(args) => Given::Body(Box::pin((self.body)(args))),
+                None => Given::Nothing,
+            },
+            Wanted::Rare(Rare::Background) => {
+                self.detach.detach(args).map_or(Given::Nothing, Given::Background)
+            }
+            Wanted::Rare(Rare::Policy(policy)) => {
+                self.policy.say(args, policy);
+                Given::Nothing
+            }
+        }
+    }
+}
+
+/// A call that is being answered, without the types of its function.
+pub(crate) struct Running<'c, R> {
+    slot: Slot<R, &'c dyn Returned<R>>,
+    /// Until it has given its body.
+    source: Option<&'c mut (dyn Source<R> + 'c)>,
+    body: Option<Body<'c, R>>,
+}
+
+impl<'c, R> Running<'c, R> {
+    pub(crate) fn new(returns: &'c dyn Returned<R>, source: &'c mut (dyn Source<R> + 'c)) -> Self {
+        Self { slot: Slot::new(returns), source: Some(source), body: None }
+    }
+
+    /// What the caller gets.
+    pub(crate) fn returned(&mut self) -> R {
+        match self.slot.value.take() {
+            Some(answer) => answer,
+            None => unreachable!("a call that was answered has an answer"),
+        }
+    }
+
+    pub(crate) fn target(&mut self) -> Option<Target> {
+        match self.source.as_mut()?.give(Wanted::Target) {
+            Given::Target(target) => Some(target),
+            _ => None,
+        }
+    }
+}
+
+impl<R: Send> Computation for Running<'_, R> {
     fn answer(&mut self) -> &mut dyn Answer {
         &mut self.slot
     }
 
-    fn resolve(&self, policy: &mut Policy) {
-        if let (Some(resolve), Some(args)) = (self.policy, &self.args) {
-            resolve(args, policy);
+    fn resolve(&mut self, policy: &mut Policy) {
+        if let Some(source) = &mut self.source {
+            source.give(Wanted::Rare(Rare::Policy(policy)));
         }
     }
 
     fn start(&mut self) {
-        if let Some(args) = self.args.take() {
-            self.running = Some(Box::pin((self.body)(args)));
+        if let Some(source) = self.source.take()
+            && let Given::Body(body) = source.give(Wanted::Body)
+        {
+            self.body = Some(body);
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
-        let body = self
-            .running
-            .as_mut()
-            .map(|body| body.as_mut() as Pin<&mut (dyn Future<Output = R> + Send)>);
-        let polled = self.slot.poll(body, cx);
+        let polled = self.slot.poll(self.body.as_mut(), cx);
         if polled.is_ready() {
-            self.running = None;
+            self.body = None;
         }
         polled
     }
 
     fn detach(&mut self) -> Option<Box<dyn Computation>> {
-        self.detach.detach(self.args.as_ref()).map(|background| background.0)
+        match self.source.as_mut()?.give(Wanted::Rare(Rare::Background)) {
+            Given::Background(background) => Some(background.0),
+            _ => None,
+        }
     }
 }

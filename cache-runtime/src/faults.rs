@@ -89,7 +89,7 @@ mod of_steps {
     use crate::entry;
     use crate::key::Key;
     use crate::lease::Lease;
-    use crate::lookup::Request;
+    use crate::request::Request;
     use crate::steps::step;
     use crate::store::StoreError;
     use crate::store::memory::Memory;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::cache::Inner;
-use crate::lookup::{FlightKey, Request};
+use crate::request::{FlightKey, Request};
 use crate::site::Site;
 use crate::sync::lock;
 use crate::tags::{self, Nonce, Stamp};

@@ -12,8 +12,8 @@ use crate::by_hand::{self, Looked};
 use crate::codec::Bincode;
 use crate::error::{Error, ErrorKind};
 use crate::frame::Gathered;
-use crate::lookup::Request;
 use crate::private::Target;
+use crate::request::Request;
 use crate::returns::{Form, Stored};
 
 /// A handle to the entry that a cached function has, or may have, for some arguments.

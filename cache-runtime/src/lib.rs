@@ -6,6 +6,7 @@
 //! `fingerprint` are leaves: pure, without I/O and without a clock.
 
 mod after_commit;
+mod answering;
 mod body;
 mod by_hand;
 mod cache;
@@ -38,6 +39,7 @@ mod policy;
 #[doc(hidden)]
 pub mod private;
 mod refresh;
+mod request;
 mod returns;
 mod seen;
 mod site;
@@ -47,6 +49,7 @@ mod store;
 mod sync;
 mod tag_scope;
 mod tags;
+mod target;
 mod telemetry;
 mod work;
 

@@ -5,113 +5,35 @@
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::by_hand::Boxed;
-use crate::cache::Inner;
 use crate::codec;
 use crate::codec::compression::expand;
-use crate::computation::{Computation, Offered, SharedFailure};
+use crate::computation::{Computation, Offered};
 use crate::compute::{alone, compute, recompute};
 use crate::entry::{Found, Judged};
 use crate::faults::{self, Fault};
-use crate::flight::{Landing, Leader, Seat, Waiter};
+use crate::flight::{Landing, Seat};
 use crate::frame::{self, Gathered};
 use crate::freshness::{self, Freshness};
-use crate::key::Key;
-use crate::lease::{self, Lease, Taken};
+use crate::lease::{self, Taken};
 use crate::places;
-use crate::policy::Policy;
+use crate::private::Target;
 use crate::refresh;
+use crate::request::{Asked, Landed, Lead, Request, Shared, Wait};
 use crate::seen::{self, Seen};
-use crate::site::{Site, Warning};
+use crate::site::Warning;
 use crate::store::Waited;
-use crate::tags::{Standing, Tag};
+use crate::tags::Standing;
 use crate::telemetry::{self, Outcome};
 
 /// How often one call looks up again before it computes on its own.
 const MOST_ROUNDS: usize = 4;
-
-/// What one call asks for.
-#[derive(Clone)]
-pub(crate) struct Request {
-    pub(crate) cache: Arc<Inner>,
-    pub(crate) site: &'static Site,
-    pub(crate) key: Key,
-    pub(crate) fingerprint: u64,
-    /// What its entry is invalidated with besides its key, known before the body. Most have none.
-    pub(crate) tags: Vec<Tag>,
-    /// The site's, and from the moment that a body may run what was said of it for the arguments.
-    pub(crate) policy: Policy,
-}
-
-/// A request and how it is to be answered.
-pub(crate) struct Asked {
-    pub(crate) request: Request,
-    /// Compute now, whatever is stored.
-    pub(crate) forced: bool,
-}
-
-/// Which computations are one flight: those of one function, value type and key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct FlightKey {
-    fingerprint: u64,
-    key: Arc<str>,
-}
-
-/// What those who share a flight get, and what it depends on.
-#[derive(Clone)]
-pub(crate) struct Landed {
-    pub(crate) shared: Shared,
-    pub(crate) touched: Arc<Gathered>,
-}
-
-#[derive(Clone)]
-pub(crate) enum Shared {
-    Value {
-        codec: codec::Id,
-        payload: Arc<[u8]>,
-    },
-    Failed(SharedFailure),
-    /// Neither the value nor the error can be had by others.
-    Nothing,
-}
-
-pub(crate) type Lead = Leader<FlightKey, Lease, Landed>;
-type Wait = Waiter<FlightKey, Lease, Landed>;
-
-impl FlightKey {
-    pub(crate) fn is_of(&self, key: &Key) -> bool {
-        self.key.split('\0').next() == Some(key.name())
-    }
-}
-
-impl Request {
-    /// The same with the policy that holds for the arguments.
-    pub(crate) fn resolved(&self, computation: &dyn Computation) -> Self {
-        let mut request = self.clone();
-        computation.resolve(&mut request.policy);
-        request.policy = request.policy.checked(self.site);
-        request
-    }
-
-    /// With the tags, which may be of arguments that are not in the key: a value that carries the tags of
-    /// others is no answer.
-    pub(crate) fn flight_key(&self) -> FlightKey {
-        if self.tags.is_empty() {
-            return FlightKey { fingerprint: self.fingerprint, key: self.key.name().into() };
-        }
-        let names = self.tags.iter().map(Tag::name);
-        let parts: Vec<&str> = std::iter::once(self.key.name()).chain(names).collect();
-        FlightKey { fingerprint: self.fingerprint, key: parts.join("\0").into() }
-    }
-}
 
 /// What a look at the store came to.
 enum Read {
@@ -141,8 +63,7 @@ impl Shareable {
 /// that is what the body gives.
 ///
 /// The future is boxed: the compiler makes a copy of an `async fn` in every crate that awaits it, with
-/// all that it awaits itself, and of a `dyn Future` it makes none. A hit that needs no waiting needs no
-/// future, and so no box.
+/// all that it awaits itself, and of a `dyn Future` it makes none.
 ///
 /// Every future in here may be dropped at any await. A leader hands over to a waiter or gives its
 /// lease back; a commit that has begun goes on behind the caller.
@@ -162,10 +83,6 @@ pub(crate) fn answer<'c>(
             });
         }
     };
-    if !forced && let Some(outcome) = read_at_once(&request, computation) {
-        telemetry::answered(request.site, &request.key, outcome);
-        return Box::pin(Answered);
-    }
     Box::pin(async move {
         let outcome = if forced {
             Box::pin(recompute(&request, computation)).await
@@ -176,15 +93,35 @@ pub(crate) fn answer<'c>(
     })
 }
 
-/// A future that has nothing to wait for. Of no size: a box of it takes no memory.
-struct Answered;
+/// What a call has come to before it waits for anything.
+#[expect(clippy::large_enum_variant, reason = "taken apart at once, and kept by nobody")]
+pub(crate) enum Begun {
+    Answered,
+    /// What to go on with: without a cache or a key only the tags of what the body will give.
+    Unanswered(Result<Asked, Gathered>),
+}
 
-impl Future for Answered {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
+/// Answers a hit that needs no waiting, and so no future.
+pub(crate) fn begin(
+    target: Option<Target>,
+    forced: bool,
+    computation: &mut dyn Computation,
+) -> Begun {
+    let asked = target.map_or_else(
+        || Err(Gathered::for_entry()),
+        |target| {
+            let fingerprint = computation.answer().fingerprint(target.site, target.owner);
+            target.asked(fingerprint, forced)
+        },
+    );
+    if !forced
+        && let Ok(Asked { request, .. }) = &asked
+        && let Some(outcome) = read_at_once(request, computation)
+    {
+        telemetry::answered(request.site, &request.key, outcome);
+        return Begun::Answered;
     }
+    Begun::Unanswered(asked)
 }
 
 /// Answers a hit on a store that need not be waited for.

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::frame;
-use crate::lookup::Request;
+use crate::request::Request;
 use crate::site::Warning;
 use crate::telemetry;
 

@@ -5,34 +5,28 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::by_hand::Boxed;
+pub use crate::answering::{Answering, answer};
 use crate::cache::{self, Cache};
 use crate::codec::Format;
-pub use crate::computation::{Asking, Call, Calling};
+pub use crate::computation::{Call, Calling};
 pub use crate::entries::Entries;
 use crate::error::SharedError;
-use crate::frame::Gathered;
 pub use crate::handle::Entry;
+use crate::key::Piece;
 pub use crate::key::Segment;
-use crate::key::{Key, Piece};
 use crate::key_hash::key_hash;
-use crate::lookup::{self, Asked, Request};
 pub use crate::policy::Policy;
-use crate::returns::Form;
-pub use crate::returns::{Optional, Returns, Shape, Stored, Tagging};
-pub use crate::site::Site;
-use crate::site::Warning;
-use crate::tags::{self, Tag};
-use crate::telemetry;
+pub use crate::returns::{Optional, Returns, Said, Says, Shape, Stored, Tagging};
+pub use crate::site::{Extras, Site};
+pub use crate::target::Target;
 
 /// The cache that a call uses, or none.
 #[derive(Debug)]
-pub struct Chosen(Option<Cache>);
+pub struct Chosen(pub(crate) Option<Cache>);
 
 /// The cache of the scope, the installed one, or the embedded one.
 #[must_use]
@@ -49,6 +43,28 @@ pub fn chosen<C: ChooseCache + ?Sized>(cache: &C) -> Chosen {
 #[must_use]
 pub fn bypassed() -> Chosen {
     Chosen(None)
+}
+
+/// Which cache a call uses.
+pub trait Choice: Send {
+    /// To be asked once.
+    fn made(&mut self) -> Chosen;
+}
+
+impl Choice for Chosen {
+    fn made(&mut self) -> Chosen {
+        Self(self.0.take())
+    }
+}
+
+/// [`ambient`], where the key is rendered: nothing that each function would have to store and to drop.
+#[derive(Debug)]
+pub struct Ambient;
+
+impl Choice for Ambient {
+    fn made(&mut self) -> Chosen {
+        ambient()
+    }
 }
 
 /// What a `cache` expression may be.
@@ -217,7 +233,6 @@ impl<R> Probe<R> {
 
 /// The four traits.
 pub mod probe {
-    use std::convert::Infallible;
     use std::error::Error as StdError;
 
     use super::{Probe, Shape, SharedError};
@@ -225,11 +240,11 @@ pub mod probe {
     /// `Result` whose error can be cloned.
     pub trait ViaClone<T, E> {
         /// The shape.
-        fn shape(&self) -> fn() -> Shape<T, E, Result<T, E>>;
+        fn shape(&self) -> fn() -> Shape<T, Result<T, E>>;
     }
 
     impl<T, E: Clone + Send + Sync + 'static> ViaClone<T, E> for &&&Probe<Result<T, E>> {
-        fn shape(&self) -> fn() -> Shape<T, E, Result<T, E>> {
+        fn shape(&self) -> fn() -> Shape<T, Result<T, E>> {
             Shape::by_clone
         }
     }
@@ -237,14 +252,14 @@ pub mod probe {
     /// `Result` whose error is erased.
     pub trait ViaErasure<T, E> {
         /// The shape.
-        fn shape(&self) -> fn() -> Shape<T, E, Result<T, E>>;
+        fn shape(&self) -> fn() -> Shape<T, Result<T, E>>;
     }
 
     impl<T, E> ViaErasure<T, E> for &&Probe<Result<T, E>>
     where
         E: From<SharedError> + AsRef<dyn StdError + Send + Sync> + Send + Sync + 'static,
     {
-        fn shape(&self) -> fn() -> Shape<T, E, Result<T, E>> {
+        fn shape(&self) -> fn() -> Shape<T, Result<T, E>> {
             Shape::by_erasure
         }
     }
@@ -252,11 +267,11 @@ pub mod probe {
     /// Any other `Result`.
     pub trait ViaNothing<T, E> {
         /// The shape.
-        fn shape(&self) -> fn() -> Shape<T, E, Result<T, E>>;
+        fn shape(&self) -> fn() -> Shape<T, Result<T, E>>;
     }
 
     impl<T, E> ViaNothing<T, E> for &Probe<Result<T, E>> {
-        fn shape(&self) -> fn() -> Shape<T, E, Result<T, E>> {
+        fn shape(&self) -> fn() -> Shape<T, Result<T, E>> {
             Shape::apart
         }
     }
@@ -264,11 +279,11 @@ pub mod probe {
     /// No `Result`.
     pub trait ViaValue<T> {
         /// The shape.
-        fn shape(&self) -> fn() -> Shape<T, Infallible, T>;
+        fn shape(&self) -> fn() -> Shape<T, T>;
     }
 
     impl<T> ViaValue<T> for Probe<T> {
-        fn shape(&self) -> fn() -> Shape<T, Infallible, T> {
+        fn shape(&self) -> fn() -> Shape<T, T> {
             Shape::plain
         }
     }
@@ -276,8 +291,8 @@ pub mod probe {
 
 /// All that the runtime has to know of a return type whose value can be stored.
 #[must_use]
-pub fn returns<F: Format, T: Stored, E, R>(shape: fn() -> Shape<T, E, R>) -> Returns<T, E, R> {
-    Returns { shape, form: Form::new::<F>() }
+pub fn returns<F: Format, T: Stored, R>(shape: fn() -> Shape<T, R>) -> Returns<T, R> {
+    Returns::new::<F>(shape)
 }
 
 #[doc(hidden)]
@@ -292,7 +307,7 @@ macro_rules! __returns {
         use $crate::private::probe::{
             ViaClone as _, ViaErasure as _, ViaNothing as _, ViaValue as _,
         };
-        $crate::private::returns::<$codec, _, _, _>(
+        $crate::private::returns::<$codec, _, _>(
             (&&&&$crate::private::Probe::<$returned>::new()).shape(),
         )
     }};
@@ -413,110 +428,6 @@ pub mod codec {
     pub use crate::codec::{Bincode, Custom, Format, Json, MsgPack, Postcard};
 }
 
-/// One function, one cache, one key.
-pub struct Target {
-    pub(crate) site: &'static Site,
-    pub(crate) owner: &'static str,
-    pub(crate) cache: Option<Cache>,
-    pub(crate) key: Option<Key>,
-    /// Where it is not the site's: boxed, as each call moves a target about.
-    resolved: Option<Box<Policy>>,
-    /// The names of the tags that its attribute says of the arguments.
-    tags: Vec<String>,
-}
-
-impl Target {
-    /// Renders the key of a call. `owner` names the type whose method the function is.
-    #[must_use]
-    pub fn new(
-        site: &'static Site,
-        owner: &'static str,
-        chosen: Chosen,
-        segments: &[Segment<'_>],
-    ) -> Self {
-        let cache = chosen.0;
-        let key = cache.as_ref().and_then(|cache| {
-            cache.0.functions.note(site, segments);
-            let rendered = Key::render(&cache.0.namespace, segments);
-            if rendered.is_err() {
-                telemetry::warn_once(site, Warning::Key, site.template());
-            }
-            rendered.ok()
-        });
-        Self { site, owner, cache, key, resolved: None, tags: Vec::new() }
-    }
-
-    /// The tags of a call.
-    #[must_use]
-    pub fn tags(mut self, tags: &[&[Segment<'_>]]) -> Self {
-        for segments in tags {
-            if let Ok(text) = tags::text(segments) {
-                self.tags.extend(text.as_deref().map(tags::name));
-            } else {
-                // As half a key would stand for more than one value, half a tag would miss some.
-                telemetry::warn_once(self.site, Warning::Key, self.site.template());
-                self.key = None;
-            }
-        }
-        self
-    }
-
-    fn all_tags(&self, namespace: &str, clearable: bool) -> Vec<Tag> {
-        let mut tags = Vec::new();
-        for name in clearable
-            .then_some(tags::EVERYTHING)
-            .into_iter()
-            .chain(self.tags.iter().map(String::as_str))
-        {
-            let tag = Tag::stamped(namespace, name);
-            if !tags.contains(&tag) {
-                tags.push(tag);
-            }
-        }
-        tags.extend(self.site.tags_before(namespace));
-        tags
-    }
-
-    /// For a handle, whose policy does not wait for a body.
-    #[must_use]
-    pub fn resolved(mut self, resolve: impl FnOnce(&mut Policy)) -> Self {
-        let mut policy = *self.site.policy;
-        resolve(&mut policy);
-        self.resolved = Some(Box::new(policy.checked(self.site)));
-        self
-    }
-
-    /// Taken out of the target, which generated code would have to copy to hand it over. Without a cache or a
-    /// key there are only the tags of what the body will give.
-    fn asked(&mut self, fingerprint: u64, forced: bool) -> Result<Asked, Gathered> {
-        let (policy, site) = (self.policy(), self.site);
-        let (Some(Cache(cache)), Some(key)) = (self.cache.take(), self.key.take()) else {
-            let mut tags = Gathered::for_entry();
-            self.tags.iter().for_each(|name| tags.add(name));
-            return Err(tags);
-        };
-        let tags = self.all_tags(&cache.namespace, cache.settings.clearable);
-        let request = Request { cache, site, key, fingerprint, tags, policy };
-        Ok(Asked { request, forced })
-    }
-
-    fn policy(&self) -> Policy {
-        self.resolved.as_deref().copied().unwrap_or(*self.site.policy)
-    }
-
-    pub(crate) fn request(&self, fingerprint: u64) -> Option<Request> {
-        let cache = Arc::clone(&self.cache.as_ref()?.0);
-        Some(Request {
-            tags: self.all_tags(&cache.namespace, cache.settings.clearable),
-            cache,
-            site: self.site,
-            key: self.key.clone()?,
-            fingerprint,
-            policy: self.policy(),
-        })
-    }
-}
-
 /// A handle to all entries of a clearable function.
 #[must_use]
 pub fn all(site: &'static Site, chosen: Chosen) -> Entries {
@@ -531,47 +442,22 @@ pub fn entry<R>(target: Target) -> Entry<R> {
 
 /// A handle to the entry of a call of a function that says something of its values.
 #[must_use]
-pub fn entry_as<T: 'static, E, R>(target: Target, returns: Returns<T, E, R>) -> Entry<R> {
-    Entry::new(target, Some(Box::new(returns.form)))
+pub fn entry_as<T: 'static, R, X: Says<T>>(target: Target, returns: Returns<T, R, X>) -> Entry<R> {
+    Entry::new(target, Some(Box::new(returns.form())))
 }
 
-/// One call: `body` runs with `args` if it has to, or if `forced`.
-pub fn call<T, E, R, A, Fut>(
+/// One call: its entry is named by `target`, and `body` runs with `args` if it has to, or if `forced`.
+pub fn call<K, A, C, N, F, Fut>(
     forced: bool,
-    returns: Returns<T, E, R>,
+    chosen: C,
+    returns: K,
     args: A,
-    body: fn(A) -> Fut,
-) -> Call<T, E, R, A, Fut, ()> {
-    Call::new(forced, returns, args, body)
-}
-
-/// A call without its types.
-pub fn asked<C: Calling>(call: &mut C) -> Asking<'_> {
-    call.asked()
-}
-
-/// What an answered call returns.
-pub fn returned<C: Calling>(call: &mut C) -> C::Output {
-    call.returned()
-}
-
-/// Answers a call from the store or by its body.
-///
-/// Neither generic nor `async`, so that no function and no crate has a copy of the lookup.
-#[must_use]
-pub fn answer<'c>(target: &mut Target, asking: Asking<'c>) -> Answering<'c> {
-    let Asking { computation, forced } = asking;
-    let fingerprint = computation.answer().fingerprint(target.site, target.owner);
-    Answering(lookup::answer(target.asked(fingerprint, forced), computation))
-}
-
-/// Ends when the call has its answer.
-pub struct Answering<'c>(Boxed<'c, ()>);
-
-impl Future for Answering<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(cx)
-    }
+    target: N,
+    body: F,
+) -> Call<K, A, C, N, F, Fut>
+where
+    N: Fn(&A, Chosen) -> Target,
+    F: Fn(A) -> Fut,
+{
+    Call::new(forced, chosen, returns, args, target, body)
 }

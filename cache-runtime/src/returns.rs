@@ -1,7 +1,6 @@
 //! What the runtime has to know of a return type: its value, its error, and how either reaches others.
 
 use std::any::type_name;
-use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,49 +28,38 @@ pub trait Stored: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Stored for T {}
 
-/// How a return type `R` divides into a value that is stored and an error that is not, and how that
-/// error reaches those who waited.
+/// Where a return type `R` has its value, which is stored, and how its error, which is not, reaches those
+/// who waited.
 ///
-/// Functions, not a trait on the types: a bound on `E` would have to hold again, with its lifetimes
+/// Functions, not a trait on the types: a bound on an error would have to hold again, with its lifetimes
 /// erased, wherever a caller's future must be `Send`, and for `Box<dyn Error>` it then does not.
-pub struct Shape<T, E, R> {
-    pub(crate) split: fn(R) -> Result<T, E>,
-    pub(crate) join: fn(Result<T, E>) -> R,
-    pub(crate) share: fn(E) -> (E, Option<SharedFailure>),
-    pub(crate) adopt: fn(&SharedFailure) -> Option<E>,
+pub struct Shape<T, R> {
+    value: fn(&R) -> Option<&T>,
+    of_value: fn(T) -> R,
+    share: fn(&mut Option<R>) -> Option<SharedFailure>,
+    adopt: fn(&SharedFailure) -> Option<R>,
 }
-
-impl<T, E, R> Clone for Shape<T, E, R> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T, E, R> Copy for Shape<T, E, R> {}
 
 #[expect(clippy::mismatching_type_param_order, reason = "the value is what is returned")]
-impl<T> Shape<T, Infallible, T> {
+impl<T> Shape<T, T> {
     /// Every value is stored: the function can't fail.
     pub(crate) fn plain() -> Self {
         Self {
-            split: Ok,
-            join: |result| match result {
-                Ok(value) => value,
-                Err(never) => match never {},
-            },
-            share: |never| match never {},
+            value: |returned| Some(returned),
+            of_value: |value| value,
+            share: |_| None,
             adopt: |_| None,
         }
     }
 }
 
-impl<T, E> Shape<T, E, Result<T, E>> {
+impl<T, E> Shape<T, Result<T, E>> {
     /// Whoever waited runs the body.
     pub(crate) fn apart() -> Self {
         Self {
-            split: |returned| returned,
-            join: |result| result,
-            share: |error| (error, None),
+            value: |returned| returned.as_ref().ok(),
+            of_value: Ok,
+            share: |_| None,
             adopt: |_| None,
         }
     }
@@ -81,14 +69,7 @@ impl<T, E> Shape<T, E, Result<T, E>> {
     where
         E: Clone + Send + Sync + 'static,
     {
-        Self {
-            share: |error| {
-                let shared = error.clone();
-                (error, Some(Arc::new(shared)))
-            },
-            adopt: |failure| failure.downcast_ref::<E>().cloned(),
-            ..Self::apart()
-        }
+        Self { share: share_clone::<T, E>, adopt: adopt_clone::<T, E>, ..Self::apart() }
     }
 
     /// All hold the same original.
@@ -99,24 +80,61 @@ impl<T, E> Shape<T, E, Result<T, E>> {
         if !is_erased::<E>() {
             return Self::apart();
         }
-        Self {
-            share: |error| {
-                let original: Arc<dyn AsDynError> = Arc::new(Erased(error));
-                (E::from(SharedError(Arc::clone(&original))), Some(Arc::new(original)))
-            },
-            adopt: |failure| {
-                let original = failure.downcast_ref::<Arc<dyn AsDynError>>()?;
-                Some(E::from(SharedError(Arc::clone(original))))
-            },
-            ..Self::apart()
+        Self { share: share_erased::<T, E>, adopt: adopt_erased::<T, E>, ..Self::apart() }
+    }
+}
+
+// Not closures, of which every codegen unit would have a copy.
+
+#[inline(never)]
+fn share_clone<T, E>(returned: &mut Option<Result<T, E>>) -> Option<SharedFailure>
+where
+    E: Clone + Send + Sync + 'static,
+{
+    match returned {
+        Some(Err(error)) => Some(Arc::new(error.clone())),
+        _ => None,
+    }
+}
+
+#[inline(never)]
+fn adopt_clone<T, E: Clone + 'static>(failure: &SharedFailure) -> Option<Result<T, E>> {
+    failure.downcast_ref::<E>().cloned().map(Err)
+}
+
+#[inline(never)]
+fn share_erased<T, E>(returned: &mut Option<Result<T, E>>) -> Option<SharedFailure>
+where
+    E: From<SharedError> + AsRef<dyn StdError + Send + Sync> + Send + Sync + 'static,
+{
+    match returned.take() {
+        Some(Err(error)) => {
+            let original: Arc<dyn AsDynError> = Arc::new(Erased(error));
+            *returned = Some(Err(E::from(SharedError(Arc::clone(&original)))));
+            Some(Arc::new(original))
+        }
+        other => {
+            *returned = other;
+            None
         }
     }
+}
+
+#[inline(never)]
+fn adopt_erased<T, E: From<SharedError>>(failure: &SharedFailure) -> Option<Result<T, E>> {
+    let original = failure.downcast_ref::<Arc<dyn AsDynError>>()?;
+    Some(Err(E::from(SharedError(Arc::clone(original)))))
 }
 
 /// How a value is stored, and what its function asks of it, as functions: what needs the bound on the
 /// type is where the type is written, and a mistake is reported there and nowhere else.
 pub(crate) struct Form<T> {
     coding: fn() -> Coding<T>,
+    said: Said<T>,
+}
+
+/// What a function says of its values.
+pub struct Said<T> {
     cache_if: Option<fn(&T) -> bool>,
     accept_if: Option<fn(&T) -> bool>,
     ttl_with: Option<fn(&T) -> Duration>,
@@ -145,6 +163,28 @@ impl Tagging<'_> {
     }
 }
 
+impl<T> Said<T> {
+    const NOTHING: Self = Self { cache_if: None, accept_if: None, ttl_with: None, tags: None };
+}
+
+/// [`Said`], or `()`, which takes no room in a call.
+pub trait Says<T>: Copy + Send + Sync {
+    #[doc(hidden)]
+    fn said(self) -> Said<T>;
+}
+
+impl<T> Says<T> for () {
+    fn said(self) -> Said<T> {
+        Said::NOTHING
+    }
+}
+
+impl<T> Says<T> for Said<T> {
+    fn said(self) -> Self {
+        self
+    }
+}
+
 /// How a value is written and read.
 struct Coding<T> {
     encode: fn(&T) -> Result<Encoded, EncodeError>,
@@ -164,13 +204,7 @@ impl<T: Stored> Coding<T> {
 
 impl<T: Stored> Form<T> {
     pub(crate) fn new<F: Format>() -> Self {
-        Self {
-            coding: Coding::new::<F>,
-            cache_if: None,
-            accept_if: None,
-            ttl_with: None,
-            tags: None,
-        }
+        Self { coding: Coding::new::<F>, said: Said::NOTHING }
     }
 }
 
@@ -184,38 +218,97 @@ impl<T> Form<T> {
     }
 
     pub(crate) fn outgoing(&self, value: &T) -> Result<Outgoing, EncodeError> {
-        let ttl = self.ttl_with.map(|ttl_with| ttl_with(value));
-        let keep =
-            self.cache_if.is_none_or(|cache_if| cache_if(value)) && ttl != Some(Duration::ZERO);
+        let ttl = self.said.ttl_with.map(|ttl_with| ttl_with(value));
+        let keep = self.said.cache_if.is_none_or(|cache_if| cache_if(value))
+            && ttl != Some(Duration::ZERO);
         Ok(Outgoing { encoded: ((self.coding)().encode)(value)?, keep, ttl })
     }
 
     /// Adds the tags that a value tells of.
     pub(crate) fn tag(&self, value: &T, touched: &mut Gathered) {
-        if let Some(tags) = self.tags {
+        if let Some(tags) = self.said.tags {
             tags(value, &mut Tagging(touched));
         }
     }
 
     pub(crate) fn accepts(&self, value: &T) -> bool {
-        self.accept_if.is_none_or(|accept_if| accept_if(value))
+        self.said.accept_if.is_none_or(|accept_if| accept_if(value))
     }
 }
 
 /// All that the runtime has to know of a return type, and of what the function says of its values.
-pub struct Returns<T, E, R> {
-    /// Made where it is needed, like the form's coding: each call would build all of it.
-    pub(crate) shape: fn() -> Shape<T, E, R>,
-    pub(crate) form: Form<T>,
+pub struct Returns<T, R, X = ()> {
+    /// Made where they are needed: each call would build all of them.
+    shape: fn() -> Shape<T, R>,
+    coding: fn() -> Coding<T>,
+    said: X,
 }
 
-impl<T, E, R> Clone for Returns<T, E, R> {
+impl<T: Stored, R> Returns<T, R> {
+    pub(crate) fn new<F: Format>(shape: fn() -> Shape<T, R>) -> Self {
+        Self { shape, coding: Coding::new::<F>, said: () }
+    }
+}
+
+impl<T, R, X: Copy> Clone for Returns<T, R, X> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T, E, R> Copy for Returns<T, E, R> {}
+impl<T, R, X: Copy> Copy for Returns<T, R, X> {}
+
+/// [`Returns`], without the type of the value.
+pub(crate) trait Returned<R>: Send + Sync {
+    fn fingerprint(&self, site: &Site, owner: &'static str) -> u64;
+    fn decode(&self, codec: codec::Id, payload: &[u8]) -> Result<R, DecodeError>;
+    /// What the function's `accept_if` says.
+    fn accepts(&self, returned: &R) -> bool;
+    fn is_value(&self, returned: &R) -> bool;
+    fn encode(&self, returned: &R) -> Result<Outgoing, EncodeError>;
+    /// Adds the tags that a value tells of.
+    fn tag(&self, returned: &R, touched: &mut Gathered);
+    /// Makes an error one that others can have too, if its type allows it.
+    fn share_failure(&self, returned: &mut Option<R>) -> Option<SharedFailure>;
+    fn adopt_failure(&self, failure: &SharedFailure) -> Option<R>;
+}
+
+impl<T, R, X: Says<T>> Returned<R> for Returns<T, R, X> {
+    fn fingerprint(&self, site: &Site, owner: &'static str) -> u64 {
+        self.form().fingerprint(site, owner)
+    }
+
+    fn decode(&self, codec: codec::Id, payload: &[u8]) -> Result<R, DecodeError> {
+        Ok(((self.shape)().of_value)(self.form().decode(codec, payload)?))
+    }
+
+    fn accepts(&self, returned: &R) -> bool {
+        ((self.shape)().value)(returned).is_some_and(|value| self.form().accepts(value))
+    }
+
+    fn is_value(&self, returned: &R) -> bool {
+        ((self.shape)().value)(returned).is_some()
+    }
+
+    fn encode(&self, returned: &R) -> Result<Outgoing, EncodeError> {
+        let value = ((self.shape)().value)(returned).ok_or(EncodeError::IsError)?;
+        self.form().outgoing(value)
+    }
+
+    fn tag(&self, returned: &R, touched: &mut Gathered) {
+        if let Some(value) = ((self.shape)().value)(returned) {
+            self.form().tag(value, touched);
+        }
+    }
+
+    fn share_failure(&self, returned: &mut Option<R>) -> Option<SharedFailure> {
+        ((self.shape)().share)(returned)
+    }
+
+    fn adopt_failure(&self, failure: &SharedFailure) -> Option<R> {
+        ((self.shape)().adopt)(failure)
+    }
+}
 
 impl<T> Clone for Form<T> {
     fn clone(&self) -> Self {
@@ -225,33 +318,48 @@ impl<T> Clone for Form<T> {
 
 impl<T> Copy for Form<T> {}
 
-impl<T, E, R> Returns<T, E, R> {
+impl<T> Clone for Said<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Said<T> {}
+
+impl<T, R, X: Says<T>> Returns<T, R, X> {
+    pub(crate) fn form(&self) -> Form<T> {
+        Form { coding: self.coding, said: self.said.said() }
+    }
+
+    fn saying(self, say: impl FnOnce(&mut Said<T>)) -> Returns<T, R, Said<T>> {
+        let Self { shape, coding, said } = self;
+        let mut said = said.said();
+        say(&mut said);
+        Returns { shape, coding, said }
+    }
+
     /// Which values may be stored.
     #[must_use]
-    pub fn cache_if(mut self, cache_if: fn(&T) -> bool) -> Self {
-        self.form.cache_if = Some(cache_if);
-        self
+    pub fn cache_if(self, cache_if: fn(&T) -> bool) -> Returns<T, R, Said<T>> {
+        self.saying(|said| said.cache_if = Some(cache_if))
     }
 
     /// Which stored values may be served.
     #[must_use]
-    pub fn accept_if(mut self, accept_if: fn(&T) -> bool) -> Self {
-        self.form.accept_if = Some(accept_if);
-        self
+    pub fn accept_if(self, accept_if: fn(&T) -> bool) -> Returns<T, R, Said<T>> {
+        self.saying(|said| said.accept_if = Some(accept_if))
     }
 
     /// How long a value may be served.
     #[must_use]
-    pub fn ttl_with(mut self, ttl_with: fn(&T) -> Duration) -> Self {
-        self.form.ttl_with = Some(ttl_with);
-        self
+    pub fn ttl_with(self, ttl_with: fn(&T) -> Duration) -> Returns<T, R, Said<T>> {
+        self.saying(|said| said.ttl_with = Some(ttl_with))
     }
 
     /// Which tags a value tells of.
     #[must_use]
-    pub fn tags(mut self, tags: fn(&T, &mut Tagging<'_>)) -> Self {
-        self.form.tags = Some(tags);
-        self
+    pub fn tags(self, tags: fn(&T, &mut Tagging<'_>)) -> Returns<T, R, Said<T>> {
+        self.saying(|said| said.tags = Some(tags))
     }
 
     /// Says that the value can be a `None`, which the compiler then checks.

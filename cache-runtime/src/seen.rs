@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::entry::{self, Entry, Found};
 use crate::key::Key;
-use crate::lookup::Request;
+use crate::request::Request;
 use crate::store::StoreError;
 use crate::sync::lock;
 use crate::tags::{self, Nonce, Standing, Tag};

@@ -21,21 +21,27 @@ pub struct Site {
     module: &'static str,
     function: &'static str,
     place: fn() -> &'static str,
-    name: Option<&'static str>,
-    same_entries_as: Option<fn() -> &'static Site>,
     template: &'static str,
-    tags: &'static [&'static str],
-    clearable: bool,
     pub(crate) policy: &'static Policy,
+    extras: Option<&'static Extras>,
     /// Made at first use: every function has a `Site` in the user's binary, whether it runs or not.
     state: OnceLock<Box<State>>,
-    /// The cache that has noted this function last; 0 is none.
-    noted_by: AtomicU64,
+}
+
+/// What few functions say of themselves: apart from the rest, so that only those have it.
+#[derive(Debug)]
+pub struct Extras {
+    name: Option<&'static str>,
+    same_entries_as: Option<fn() -> &'static Site>,
+    tags: &'static [&'static str],
+    clearable: bool,
 }
 
 /// What a function comes to know while it runs.
 #[derive(Debug, Default)]
 struct State {
+    /// The cache that has noted this function last; 0 is none.
+    noted_by: AtomicU64,
     first: OnceLock<First>,
     /// Only a generic function, or a method of a generic type, has any.
     others: Mutex<Others>,
@@ -79,30 +85,14 @@ pub(crate) enum Warning {
     Tags,
 }
 
-impl Site {
-    /// Describes a function; `function` is its name, `template` the text of its key. `place` names
-    /// something that is declared where the function stands: the functions around it are in there.
+impl Extras {
+    const NONE: Self = Self::new();
+
+    /// Nothing, to begin with.
     #[must_use]
-    pub const fn new(
-        module: &'static str,
-        function: &'static str,
-        place: fn() -> &'static str,
-        template: &'static str,
-        policy: &'static Policy,
-    ) -> Self {
-        Self {
-            module,
-            function,
-            place,
-            name: None,
-            same_entries_as: None,
-            template,
-            tags: &[],
-            clearable: false,
-            policy,
-            state: OnceLock::new(),
-            noted_by: AtomicU64::new(0),
-        }
+    #[expect(clippy::new_without_default, reason = "generated code only")]
+    pub const fn new() -> Self {
+        Self { name: None, same_entries_as: None, tags: &[], clearable: false }
     }
 
     /// A name that stays when the function moves.
@@ -132,6 +122,32 @@ impl Site {
         self.clearable = true;
         self
     }
+}
+
+impl Site {
+    /// Describes a function; `function` is its name, `template` the text of its key. `place` names
+    /// something that is declared where the function stands: the functions around it are in there.
+    #[must_use]
+    pub const fn new(
+        module: &'static str,
+        function: &'static str,
+        place: fn() -> &'static str,
+        template: &'static str,
+        policy: &'static Policy,
+    ) -> Self {
+        Self { module, function, place, template, policy, extras: None, state: OnceLock::new() }
+    }
+
+    /// What else is said of the function.
+    #[must_use]
+    pub const fn with(mut self, extras: &'static Extras) -> Self {
+        self.extras = Some(extras);
+        self
+    }
+
+    fn extras(&self) -> &'static Extras {
+        self.extras.unwrap_or(&Extras::NONE)
+    }
 
     fn state(&self) -> &State {
         self.state.get_or_init(Box::default)
@@ -150,7 +166,7 @@ impl Site {
     }
 
     pub(crate) fn tag_templates(&self) -> &'static [&'static str] {
-        self.tags
+        self.extras().tags
     }
 
     /// The function whose entries these are: this one, or that of `same_entries_as`.
@@ -158,7 +174,7 @@ impl Site {
         // A chain that is longer, or a circle, is cut; nobody means one.
         let mut site = self;
         for _ in 0..8 {
-            match site.same_entries_as {
+            match site.extras().same_entries_as {
                 Some(other) => site = other(),
                 None => break,
             }
@@ -168,7 +184,7 @@ impl Site {
 
     /// What the entries are known by: the given name, or where the function stands.
     fn identity(&self) -> [&'static str; 3] {
-        if let Some(name) = self.name {
+        if let Some(name) = self.extras().name {
             return ["", name, ""];
         }
         let place = (self.place)();
@@ -179,7 +195,7 @@ impl Site {
     /// Whether its entries carry its own tag. With the entries of another function goes its tag: what
     /// clears them for that function clears them for all that share them.
     fn is_clearable(&self) -> bool {
-        self.clearable || self.origin().clearable
+        self.extras().clearable || self.origin().extras().clearable
     }
 
     /// The tag of all entries of this function.
@@ -265,7 +281,7 @@ impl Site {
         let [module, function, place] = self.origin().identity();
         let mut parts = vec![module, function, place, owner, schema, &version, codec];
         parts.extend(is_of_user.then_some("custom"));
-        parts.extend(self.tags);
+        parts.extend(self.extras().tags);
         // Else the two sides of the deploy that brings it would find each other's entries unusable,
         // and overwrite them. No template of a tag looks like it.
         parts.extend(self.is_clearable().then_some("{}"));
@@ -328,11 +344,11 @@ impl Site {
 
     /// Whether `cache` has not noted this function yet, or not as the last one.
     pub(crate) fn is_new_to(&self, cache: u64) -> bool {
-        self.noted_by.load(Ordering::Relaxed) != cache
+        self.state().noted_by.load(Ordering::Relaxed) != cache
     }
 
     pub(crate) fn noted_by(&self, cache: u64) {
-        self.noted_by.store(cache, Ordering::Relaxed);
+        self.state().noted_by.store(cache, Ordering::Relaxed);
     }
 
     /// Whether this is the first time.
@@ -371,15 +387,15 @@ mod tests {
             ("type", site("load").unclaimed("u32", bincode, "")),
             ("owner", site("load").unclaimed("u64", bincode, "Repo")),
             ("function", of(&OTHER)),
-            ("name", of(&site("load").name("load"))),
+            ("name", of(&site("load").with(const { &Extras::new().name("load") }))),
             ("place", of(&Site::new("app", "load", || "app::outer::inner", "key", &POLICY))),
             ("version", of(&Site::new("app", "load", nowhere, "key", version))),
-            ("tags", of(&site("load").tags(&["team:{id}"]))),
-            ("clearable", of(&site("load").clearable())),
+            ("tags", of(&site("load").with(const { &Extras::new().tags(&["team:{id}"]) }))),
+            ("clearable", of(&site("load").with(const { &Extras::new().clearable() }))),
         ] {
             assert_ne!(fingerprint, first, "{what}");
         }
-        let shared = site("load").same_entries_as(|| &OTHER);
+        let shared = site("load").with(const { &Extras::new().same_entries_as(|| &OTHER) });
         assert_eq!(of(&shared), of(&OTHER));
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::faults::{self, Fault};
 use crate::frame::Gathered;
 use crate::lease::Lease;
-use crate::lookup::Request;
+use crate::request::Request;
 use crate::store::StoreError;
 use crate::tags::{self, Nonce, Tag};
 

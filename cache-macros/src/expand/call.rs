@@ -22,8 +22,8 @@ impl Expansion<'_> {
     /// The call of the cached function and of `_refresh`: one, so that both have one type of it.
     pub(super) fn call(&self) -> Sibling {
         let (private, name, output) = (&self.private, &self.call, self.returned());
-        let (target, returns, args) = (self.call_target(true), self.returns(), self.args());
-        let body = self.body_closure();
+        let (chosen, returns, args) = (self.chosen_unless_bypassed(), self.returns(), self.args());
+        let (target, body) = (self.target_closure(), self.body_closure());
         let policy = self.policy_closure();
         let refreshing = self.spec.policy.refresh_before.as_ref().map(|_| {
             let closure = self.refresh_closure();
@@ -39,14 +39,20 @@ impl Expansion<'_> {
         sig.generics = self.generics.clone();
         let at = usize::from(sig.receiver().is_some());
         sig.inputs.insert(at, parse_quote!(__forced: bool));
-        sig.output = parse_quote!(-> (#private::Target, impl #private::Calling<Output = #output>));
+        sig.output = parse_quote!(-> impl #private::Calling<Output = #output>);
         // Input:  async fn load(db: &Db, id: u64) -> User { BODY }
-        // Output: fn __load_call(__forced: bool, db: &Db, id: u64) -> (Target, impl Calling<Output = User>) {
-        //             (target, call(__forced, returns, (db, id), |(db, id)| load_uncached(db, id)))
+        // Output: fn __load_call(__forced: bool, db: &Db, id: u64) -> impl Calling<Output = User> {
+        //             call(
+        //                 __forced,
+        //                 Ambient,
+        //                 returns,
+        //                 (db, id),
+        //                 |(_, id), chosen| __load_target(chosen, id),
+        //                 |(db, id)| load_uncached(db, id),
+        //             )
         //         }
         let body = quote! {{
-            let __target = #target;
-            (__target, #private::call(#forced, #returns, #args, #body) #policy #refreshing)
+            #private::call(#forced, #chosen, #returns, #args, #target, #body) #policy #refreshing
         }};
         let mut call = self.hidden(sig, body);
         if self.spec.params.len() > 6 {
@@ -56,16 +62,34 @@ impl Expansion<'_> {
         Sibling { vis: Visibility::Inherited, ..call }
     }
 
-    /// The entry; for the function itself also whether to touch one at all.
-    pub(super) fn call_target(&self, may_bypass: bool) -> TokenStream {
+    /// The entry, for a handle.
+    pub(super) fn call_target(&self) -> TokenStream {
         let (scope, target) = (&self.placement.scope, &self.target);
-        let chosen = if may_bypass { self.chosen_unless_bypassed() } else { self.chosen() };
+        let chosen = self.chosen();
         let turbofish = turbofish(&self.key_generics());
         let args = self.key_params().map(|param| {
             let name = &param.ident;
             if is_reference(&param.ty) { quote!(#name) } else { quote!(&#name) }
         });
         quote!(#scope #target #turbofish (#chosen, #(#args),*))
+    }
+
+    /// The entry, for a call, which has its arguments already.
+    fn target_closure(&self) -> TokenStream {
+        let (scope, target) = (&self.placement.scope, &self.target);
+        let turbofish = turbofish(&self.key_generics());
+        let pattern = tuple(self.spec.params.iter().enumerate().map(|(index, param)| {
+            if self.spec.entry_uses(index) {
+                self.binding(param).to_token_stream()
+            } else {
+                quote!(_)
+            }
+        }));
+        let args = self.key_params().map(|param| {
+            let name = self.binding(param);
+            if is_reference(&param.ty) { quote!(*#name) } else { quote!(#name) }
+        });
+        quote!(|#pattern, __chosen| #scope #target #turbofish (__chosen, #(#args),*))
     }
 
     pub(super) fn chosen(&self) -> TokenStream {
@@ -76,13 +100,15 @@ impl Expansion<'_> {
     }
 
     fn chosen_unless_bypassed(&self) -> TokenStream {
-        let (private, chosen) = (&self.private, self.chosen());
+        let private = &self.private;
         match &self.spec.bypass_if {
             Some(bypass_if) => {
+                let chosen = self.chosen();
                 let bypass_if = self.evaluated(bypass_if, bypass_if.to_token_stream());
                 quote!(if #bypass_if { #private::bypassed() } else { #chosen })
             }
-            None => chosen,
+            None if self.spec.cache.is_none() => quote!(#private::Ambient),
+            None => self.chosen(),
         }
     }
 

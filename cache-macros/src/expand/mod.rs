@@ -160,9 +160,8 @@ impl<'a> Expansion<'a> {
         let body = self.answering(false);
         // Input:  async fn load(db: &Db, id: u64) -> User { BODY }
         // Output: async fn load(db: &Db, id: u64) -> User {
-        //             let (mut target, mut call) = __load_call(false, db, id);
-        //             answer(&mut target, asked(&mut call)).await;
-        //             returned(&mut call)
+        //             let mut call = __load_call(false, db, id);
+        //             answer(&mut call).await
         //         }
         quote!(#(#cached)* #(#every)* #vis #defaultness #sig #body)
     }
@@ -231,7 +230,7 @@ impl<'a> Expansion<'a> {
         sig.generics = self.generics.clone();
         // Input:  async fn load(db: &Db, id: u64) -> User { BODY }
         // Output: async fn load_refresh(db: &Db, id: u64) -> User {
-        //             let (mut target, mut call) = __load_call(true, db, id);
+        //             let mut call = __load_call(true, db, id);
         //             …
         //         }
         let attrs = quote!(#[doc = #doc] #[allow(dead_code, clippy::missing_errors_doc)]);
@@ -257,7 +256,7 @@ impl<'a> Expansion<'a> {
         };
         let normalized = self.normalized();
         let policy = self.policy_of_handle();
-        let target = self.call_target(false);
+        let target = self.call_target();
         // Input:  async fn load(db: &Db, id: u64) -> User { BODY }
         // Output: fn load_entry(id: u64) -> Entry<User> { entry(target) }
         let sig =
@@ -319,9 +318,8 @@ impl<'a> Expansion<'a> {
         let normalized = self.normalized();
         let steps = quote! {
             #normalized
-            let (mut __target, mut __call) = #scope #call #turbofish (#(#args),*);
-            #private::answer(&mut __target, #private::asked(&mut __call)).await;
-            #private::returned(&mut __call)
+            let mut __call = #scope #call #turbofish (#(#args),*);
+            #private::answer(&mut __call).await
         };
         match self.function().returned() {
             Returned::Boxed(_) => quote!({ #private::boxed(async move { #steps }) }),

@@ -45,6 +45,9 @@ impl Expansion<'_> {
         if self.spec.clearable {
             said.extend(quote!(.clearable()));
         }
+        if !said.is_empty() {
+            said = quote!(.with(&#private::Extras::new() #said));
+        }
         // Input:  #[redis_cached(key = "user:{id}", ttl = "5m")] async fn load(db: &Db, id: u64)
         // Output: fn __load_site() -> &'static Site {
         //             struct Place;

@@ -172,7 +172,7 @@ impl World {
         if value < SET {
             return value;
         }
-        let outgoing = returns(Function::Plain).form.outgoing(&value);
+        let outgoing = returns(Function::Plain).form().outgoing(&value);
         let bytes = outgoing.map(|outgoing| outgoing.encoded.bytes).unwrap_or_default();
         let books = lock(&self.books);
         books.sets.iter().find(|(set, _)| *set == bytes).map_or(u64::MAX, |(_, version)| *version)
@@ -243,9 +243,10 @@ impl World {
 
     pub(crate) fn entry(&self, function: Function, process: usize) -> Entry<Result<u64, String>> {
         let target = self.target(function, process);
-        match function {
-            Function::Valued => entry_as(target, returns(function)),
-            _ => entry(target),
+        if function == Function::Valued {
+            entry_as(target, returns(function))
+        } else {
+            entry(target)
         }
     }
 
@@ -283,12 +284,12 @@ pub(crate) fn seized(payload: &[u8]) {
     });
 }
 
-fn returns(function: Function) -> private::Returns<u64, String, Result<u64, String>> {
-    let returns = private::returns!(Result<u64, String>);
-    match function {
-        Function::Valued => returns.tags(|_: &u64, tags: &mut Tagging<'_>| tags.extend(["a"])),
-        _ => returns,
-    }
+fn returns(function: Function) -> private::Returns<u64, Result<u64, String>, private::Said<u64>> {
+    let tags: fn(&u64, &mut Tagging<'_>) = match function {
+        Function::Valued => |_, tags| tags.extend(["a"]),
+        _ => |_, _| {},
+    };
+    private::returns!(Result<u64, String>).tags(tags)
 }
 
 /// One call's arguments.
@@ -330,11 +331,12 @@ impl Call {
         forced: bool,
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<u64, String>> + Send>> {
         Box::pin(async move {
-            let mut target = self.world.target(self.function, self.process);
-            let call = private::call(forced, returns(self.function), self, Self::body);
+            let target = |call: &Self, _| call.world.target(call.function, call.process);
+            let cache = chosen(&self.world.processes[self.process]);
+            let returns = returns(self.function);
+            let call = private::call(forced, cache, returns, self, target, Self::body);
             let mut call = call.refreshing(|call: &Self| call.clone().body());
-            private::answer(&mut target, private::asked(&mut call)).await;
-            private::returned(&mut call)
+            private::answer(&mut call).await
         })
     }
 }

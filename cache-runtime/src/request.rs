@@ -1,0 +1,89 @@
+//! What one call asks for, and what those who share its answer get.
+
+use std::sync::Arc;
+
+use crate::cache::Inner;
+use crate::codec;
+use crate::computation::{Computation, SharedFailure};
+use crate::flight::{Leader, Waiter};
+use crate::frame::Gathered;
+use crate::key::Key;
+use crate::lease::Lease;
+use crate::policy::Policy;
+use crate::site::Site;
+use crate::tags::Tag;
+
+/// What one call asks for.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) cache: Arc<Inner>,
+    pub(crate) site: &'static Site,
+    pub(crate) key: Key,
+    pub(crate) fingerprint: u64,
+    /// What its entry is invalidated with besides its key, known before the body. Most have none.
+    pub(crate) tags: Vec<Tag>,
+    /// The site's, and from the moment that a body may run what was said of it for the arguments.
+    pub(crate) policy: Policy,
+}
+
+/// A request and how it is to be answered.
+pub(crate) struct Asked {
+    pub(crate) request: Request,
+    /// Compute now, whatever is stored.
+    pub(crate) forced: bool,
+}
+
+/// Which computations are one flight: those of one function, value type and key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FlightKey {
+    fingerprint: u64,
+    key: Arc<str>,
+}
+
+/// What those who share a flight get, and what it depends on.
+#[derive(Clone)]
+pub(crate) struct Landed {
+    pub(crate) shared: Shared,
+    pub(crate) touched: Arc<Gathered>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Shared {
+    Value {
+        codec: codec::Id,
+        payload: Arc<[u8]>,
+    },
+    Failed(SharedFailure),
+    /// Neither the value nor the error can be had by others.
+    Nothing,
+}
+
+pub(crate) type Lead = Leader<FlightKey, Lease, Landed>;
+pub(crate) type Wait = Waiter<FlightKey, Lease, Landed>;
+
+impl FlightKey {
+    pub(crate) fn is_of(&self, key: &Key) -> bool {
+        self.key.split('\0').next() == Some(key.name())
+    }
+}
+
+impl Request {
+    /// The same with the policy that holds for the arguments.
+    pub(crate) fn resolved(&self, computation: &mut dyn Computation) -> Self {
+        let mut request = self.clone();
+        computation.resolve(&mut request.policy);
+        request.policy = request.policy.checked(self.site);
+        request
+    }
+
+    /// With the tags, which may be of arguments that are not in the key: a value that carries the tags of
+    /// others is no answer.
+    pub(crate) fn flight_key(&self) -> FlightKey {
+        if self.tags.is_empty() {
+            return FlightKey { fingerprint: self.fingerprint, key: self.key.name().into() };
+        }
+        let names = self.tags.iter().map(Tag::name);
+        let parts: Vec<&str> = std::iter::once(self.key.name()).chain(names).collect();
+        FlightKey { fingerprint: self.fingerprint, key: parts.join("\0").into() }
+    }
+}

@@ -1,0 +1,116 @@
+//! Which entry a call, or a handle, is about.
+
+use std::sync::Arc;
+
+use crate::cache::Cache;
+use crate::frame::Gathered;
+use crate::key::{Key, Segment};
+use crate::policy::Policy;
+use crate::private::Chosen;
+use crate::request::{Asked, Request};
+use crate::site::{Site, Warning};
+use crate::tags::{self, Tag};
+use crate::telemetry;
+
+/// One function, one cache, one key.
+pub struct Target {
+    pub(crate) site: &'static Site,
+    pub(crate) owner: &'static str,
+    pub(crate) cache: Option<Cache>,
+    pub(crate) key: Option<Key>,
+    /// Where it is not the site's: boxed, as each call moves a target about.
+    resolved: Option<Box<Policy>>,
+    /// The names of the tags that its attribute says of the arguments.
+    tags: Vec<String>,
+}
+
+impl Target {
+    /// Renders the key of a call. `owner` names the type whose method the function is.
+    #[must_use]
+    pub fn new(
+        site: &'static Site,
+        owner: &'static str,
+        chosen: Chosen,
+        segments: &[Segment<'_>],
+    ) -> Self {
+        let cache = chosen.0;
+        let key = cache.as_ref().and_then(|cache| {
+            cache.0.functions.note(site, segments);
+            let rendered = Key::render(&cache.0.namespace, segments);
+            if rendered.is_err() {
+                telemetry::warn_once(site, Warning::Key, site.template());
+            }
+            rendered.ok()
+        });
+        Self { site, owner, cache, key, resolved: None, tags: Vec::new() }
+    }
+
+    /// The tags of a call.
+    #[must_use]
+    pub fn tags(mut self, tags: &[&[Segment<'_>]]) -> Self {
+        for segments in tags {
+            if let Ok(text) = tags::text(segments) {
+                self.tags.extend(text.as_deref().map(tags::name));
+            } else {
+                // As half a key would stand for more than one value, half a tag would miss some.
+                telemetry::warn_once(self.site, Warning::Key, self.site.template());
+                self.key = None;
+            }
+        }
+        self
+    }
+
+    fn all_tags(&self, namespace: &str, clearable: bool) -> Vec<Tag> {
+        let mut tags = Vec::new();
+        for name in clearable
+            .then_some(tags::EVERYTHING)
+            .into_iter()
+            .chain(self.tags.iter().map(String::as_str))
+        {
+            let tag = Tag::stamped(namespace, name);
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        tags.extend(self.site.tags_before(namespace));
+        tags
+    }
+
+    /// For a handle, whose policy does not wait for a body.
+    #[must_use]
+    pub fn resolved(mut self, resolve: impl FnOnce(&mut Policy)) -> Self {
+        let mut policy = *self.site.policy;
+        resolve(&mut policy);
+        self.resolved = Some(Box::new(policy.checked(self.site)));
+        self
+    }
+
+    /// Without a cache or a key there are only the tags of what the body will give.
+    pub(crate) fn asked(mut self, fingerprint: u64, forced: bool) -> Result<Asked, Gathered> {
+        let (policy, site) = (self.policy(), self.site);
+        let (Some(Cache(cache)), Some(key)) = (self.cache.take(), self.key.take()) else {
+            let mut tags = Gathered::for_entry();
+            self.tags.iter().for_each(|name| tags.add(name));
+            return Err(tags);
+        };
+        let tags = self.all_tags(&cache.namespace, cache.settings.clearable);
+        let request = Request { cache, site, key, fingerprint, tags, policy };
+        Ok(Asked { request, forced })
+    }
+
+    fn policy(&self) -> Policy {
+        self.resolved.as_deref().copied().unwrap_or(*self.site.policy)
+    }
+
+    pub(crate) fn request(&self, fingerprint: u64) -> Option<Request> {
+        let cache = Arc::clone(&self.cache.as_ref()?.0);
+        Some(Request {
+            tags: self.all_tags(&cache.namespace, cache.settings.clearable),
+            cache,
+            site: self.site,
+            key: self.key.clone()?,
+            fingerprint,
+            policy: self.policy(),
+        })
+    }
+}
