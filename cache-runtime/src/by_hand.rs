@@ -78,13 +78,15 @@ pub(crate) fn store(
         }
         let lock_ttl = request.policy.lock_ttl;
         let deadline = request.cache.deadline();
-        let mut lease = lease::seize(&request.cache, &request.key, lock_ttl, deadline)
-            .await
-            .map_err(unconfirmed)?;
+        let (cache, ttl) = (&request.cache, request.policy.ttl);
+        // Before the lease: of a tag that is invalidated between the two, the nonce that went is captured.
+        let nonces =
+            lease::capture(cache, &request.tags, ttl, deadline).await.map_err(unconfirmed)?;
+        let mut lease =
+            lease::seize(cache, &request.key, lock_ttl, deadline).await.map_err(unconfirmed)?;
         #[cfg(test)]
         crate::model::seized(&product.payload);
-        let ttl = request.policy.ttl;
-        lease.capture(&request.tags, ttl, false, deadline).await.map_err(unconfirmed)?;
+        lease.captured_before(nonces, ttl);
         #[cfg(test)]
         lease.unfence();
         match body::commit(&request, lease, &product, &Gathered::default()).await {

@@ -120,7 +120,7 @@ mod of_steps {
         // Without what it asks for nothing is stored, as before the body.
         let _ = lease.capture(&request.tags, ttl, true, deadline).await;
         if on(Fault::PositionBehindTheBody) {
-            lease.captured_before(before);
+            lease.captured_before(before, ttl);
         }
     }
 }

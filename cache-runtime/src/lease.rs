@@ -90,6 +90,19 @@ pub(crate) async fn seize(
     Ok(request.granted(granted, lock_ttl))
 }
 
+/// Captures the nonces of tags, in their order.
+pub(crate) async fn capture(
+    cache: &Inner,
+    tags: &[Tag],
+    ttl: Duration,
+    deadline: Instant,
+) -> Result<Vec<Nonce>, StoreError> {
+    if tags.is_empty() {
+        return Ok(Vec::new());
+    }
+    cache.store.capture(tags, life_of_tags(ttl), deadline).await
+}
+
 /// A request whose reply has not been seen. If it is dropped like that, the lease it may have taken
 /// is given back by its random part, which is known from the start.
 struct Request {
@@ -151,13 +164,7 @@ impl Lease {
         late: bool,
         deadline: Instant,
     ) -> Result<(), StoreError> {
-        let life = life_of_tags(ttl);
-        let nonces = async {
-            if tags.is_empty() {
-                return Ok(Vec::new());
-            }
-            self.cache.store.capture(tags, life, deadline).await
-        };
+        let nonces = capture(&self.cache, tags, ttl, deadline);
         let position = async {
             if !late {
                 return Ok(None);
@@ -166,15 +173,16 @@ impl Lease {
         };
         // Both go out at once, and both are older than the body.
         let (nonces, position) = tokio::try_join!(nonces, position)?;
-        if !tags.is_empty() {
-            self.tags_live = life;
-        }
-        (self.nonces, self.position) = (nonces, position);
+        self.captured_before(nonces, ttl);
+        self.position = position;
         Ok(())
     }
 
-    #[cfg(test)]
-    pub(crate) fn captured_before(&mut self, nonces: Vec<Nonce>) {
+    /// Notes what [`capture`] has found, for an entry with this ttl.
+    pub(crate) fn captured_before(&mut self, nonces: Vec<Nonce>, ttl: Duration) {
+        if !nonces.is_empty() {
+            self.tags_live = life_of_tags(ttl);
+        }
         self.nonces = nonces;
     }
 

@@ -75,6 +75,10 @@ pub(crate) const SMALL: &[Scenario] = &[
         ..of("a set, a writer", &[Setter(Plain, 0), Writer(Key(Plain))])
     },
     Scenario {
+        after: &[Looker(Tagged, 0)],
+        ..of("a set, a writer of its tag", &[Setter(Tagged, 0), Writer(Tag("a"))])
+    },
+    Scenario {
         before: &[Reader(Plain, 0)],
         after: &[Looker(Plain, 0)],
         ..of("an expiry, a writer", &[Expirer(Key(Plain)), Writer(Key(Plain))])
