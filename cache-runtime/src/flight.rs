@@ -211,7 +211,7 @@ impl<K: Hash + Eq, B, O> Leader<K, B, O> {
 
 impl<K: Hash + Eq, B, O> Drop for Leader<K, B, O> {
     fn drop(&mut self) {
-        if self.ended {
+        if self.ended || faults::on(Fault::NotHandedOver) {
             return;
         }
         // A panic is the leader's own; its lease is not handed on, but ends.

@@ -377,6 +377,11 @@ async fn look_for_all(
     leader: &mut Lead,
     deadline: Instant,
 ) -> Read {
+    if faults::on(Fault::LookUnsealed) {
+        let read = read(request, computation, deadline).await;
+        leader.seal();
+        return read;
+    }
     leader.seal();
     read(request, computation, deadline).await
 }

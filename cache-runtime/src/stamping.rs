@@ -83,9 +83,11 @@ async fn late_stamps(
     let now = cache.store.capture(&late, life, cache.deadline()).await;
     let now = now.map_err(Unstamped::Unknown)?;
     let clean = cache.store.is_clean(&cache.namespace, since, &late, cache.deadline()).await;
-    if !clean.map_err(Unstamped::Unknown)? && !faults::on(Fault::WithoutJournal) {
+    if !clean.map_err(Unstamped::Unknown)? && !faults::unlooked_up(touched, &late) {
         return Err(Unstamped::Invalidated);
     }
+    #[cfg(test)]
+    let now = faults::capture_again(request, &late, life, now).await;
     let stamp = |(tag, now): (Tag, Nonce)| {
         let nonce = match touched.inherited.get(tag.name()) {
             Some(_) if faults::on(Fault::Recaptured) => now,

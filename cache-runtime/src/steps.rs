@@ -15,5 +15,11 @@ pub(crate) const fn are_scheduled() -> bool {
     false
 }
 
+/// What a task does that goes on behind the one which spawns it: in tests it is the same party's.
+#[cfg(not(test))]
+pub(crate) fn behind<F>(errand: F) -> F {
+    errand
+}
+
 #[cfg(test)]
-pub(crate) use crate::model::scheduler::{are_scheduled, step};
+pub(crate) use crate::model::scheduler::{are_scheduled, behind, step};

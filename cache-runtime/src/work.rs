@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::ShutdownError;
+use crate::steps;
 
 /// All background tasks of one cache. Each is bounded by deadlines of its own.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +28,7 @@ impl Work {
         F: Future<Output = ()> + Send + 'static,
     {
         if let Ok(runtime) = Handle::try_current() {
-            self.errands.spawn_on(errand, &runtime);
+            self.errands.spawn_on(steps::behind(errand), &runtime);
         }
     }
 
@@ -36,12 +37,12 @@ impl Work {
         F: Future<Output = ()> + Send + 'static,
     {
         let stop = self.stop.clone();
-        self.bodies.spawn(async move {
+        self.bodies.spawn(steps::behind(async move {
             tokio::select! {
                 () = body => {}
                 () = stop.cancelled() => {}
             }
-        });
+        }));
     }
 
     pub(crate) async fn drain(

@@ -19,6 +19,8 @@ pub(crate) enum Party {
     Refresher(Function, usize),
     /// Changes the origin, and invalidates.
     Writer(Invalidation),
+    /// The same, from another process than the first.
+    WriterFrom(Invalidation, usize),
     /// Changes the origin, and expires.
     Expirer(Invalidation),
     /// Reads the origin, and sets.
@@ -28,6 +30,18 @@ pub(crate) enum Party {
 }
 
 impl Party {
+    pub(crate) fn process(self) -> usize {
+        match self {
+            Self::Reader(_, process)
+            | Self::ReaderTwice(_, process)
+            | Self::Refresher(_, process)
+            | Self::WriterFrom(_, process)
+            | Self::Setter(_, process)
+            | Self::Looker(_, process) => process,
+            Self::Writer(_) | Self::Expirer(_) => 0,
+        }
+    }
+
     pub(crate) async fn act(self, world: Arc<World>) {
         match self {
             Self::Reader(function, process) => read(&world, function, process, false).await,
@@ -36,8 +50,9 @@ impl Party {
                 read(&world, function, process, false).await;
             }
             Self::Refresher(function, process) => read(&world, function, process, true).await,
-            Self::Writer(invalidation) => write(&world, invalidation, false).await,
-            Self::Expirer(invalidation) => write(&world, invalidation, true).await,
+            Self::Writer(what) => write(&world, what, 0, false).await,
+            Self::WriterFrom(what, process) => write(&world, what, process, false).await,
+            Self::Expirer(what) => write(&world, what, 0, true).await,
             Self::Setter(function, process) => set(&world, function, process).await,
             Self::Looker(function, process) => look(&world, function, process).await,
         }
@@ -59,15 +74,18 @@ async fn read(world: &Arc<World>, function: Function, process: usize, forced: bo
     }
 }
 
-async fn write(world: &World, invalidation: Invalidation, expired: bool) {
+async fn write(world: &World, invalidation: Invalidation, process: usize, expired: bool) {
     point("a change").await;
     let version = world.change();
-    let cache = &world.processes[0];
+    let cache = world.cache(process);
     let done = match (invalidation, expired) {
-        (Invalidation::Key(function), false) => world.entry(function, 0).invalidate().await,
-        (Invalidation::Key(function), true) => world.entry(function, 0).expire().await,
+        (Invalidation::Key(function), false) => world.entry(function, process).invalidate().await,
+        (Invalidation::Key(function), true) => world.entry(function, process).expire().await,
         (Invalidation::Tag(tag), false) => cache.invalidate_tags([tag]).await,
         (Invalidation::Tag(tag), true) => cache.expire_tags([tag]).await,
+        (Invalidation::Both, false) => cache.invalidate_tags(["a", "b"]).await,
+        (Invalidation::Both, true) => cache.expire_tags(["a", "b"]).await,
+        (Invalidation::Everything, _) => cache.clear().await,
     };
     if done.is_ok() {
         world.acknowledge(invalidation, version, expired);
@@ -77,8 +95,12 @@ async fn write(world: &World, invalidation: Invalidation, expired: bool) {
 async fn set(world: &World, function: Function, process: usize) {
     point("a set").await;
     let value = world.value_to_set();
+    let entry = world.entry(function, process);
     // Superseded, or lost: both are answers.
-    let done = world.entry(function, process).set(value).await;
+    let done = match function {
+        Function::Late => entry.set_with_tags(value, ["a"]).await,
+        _ => entry.set(value).await,
+    };
     world.told(format!("{function:?} is set to {value}: {done:?}"));
 }
 

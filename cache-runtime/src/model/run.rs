@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::parties::Party;
-use super::scheduler::{Chooser, Grant, Schedule};
+use super::scheduler::{Actor, Chooser, Grant, Schedule, Step, acting};
 use super::world::{Function, World};
 use crate::store::memory::loss::Loss;
 
@@ -25,8 +25,14 @@ pub(crate) struct Scenario {
     pub(crate) faults: usize,
     /// How many callers may be dropped.
     pub(crate) drops: usize,
-    /// How often so much time passes that leases end.
-    pub(crate) pauses: usize,
+    /// So many seconds pass, each once: see [`LEASES_END`] and the others.
+    pub(crate) pauses: &'static [u64],
+    /// How many processes may end without a word, and start again.
+    pub(crate) kills: usize,
+    /// How often a process may lose the store, or find it again.
+    pub(crate) cuts: usize,
+    /// Whether replies arrive later than their requests are carried out.
+    pub(crate) slow_replies: bool,
     /// How many requests may arrive again, at any later moment.
     pub(crate) late: usize,
     /// Looked at when all is over.
@@ -35,20 +41,30 @@ pub(crate) struct Scenario {
 
 impl Scenario {
     fn is_smooth(&self) -> bool {
-        self.faults + self.pauses + self.late == 0
+        self.faults + self.pauses.len() + self.kills + self.cuts + self.late == 0
     }
 }
 
+pub(crate) const LEASES_END: u64 = 6;
+/// Entries are due.
+pub(crate) const ENTRIES_AGE: u64 = 250;
+pub(crate) const ENTRIES_END: u64 = 310;
+
+/// Parties that act before or after all others.
+const OF_NOBODY: usize = usize::MAX;
 /// More steps than any run needs: beyond that somebody runs in circles.
 const MOST_STEPS: usize = 2_000;
 /// As long as nothing can be done but wait: longer than any limit of the protocol.
 const LONGEST: Duration = Duration::from_secs(180);
 
+#[derive(Clone, Copy)]
 enum Event {
-    Step(usize, Grant),
+    Step(usize),
     Lose(usize),
     Drop,
-    Pause,
+    Pause(usize),
+    Kill,
+    Cut,
     Late,
 }
 
@@ -60,14 +76,35 @@ struct Run<'r> {
     losses: Vec<(Loss, Function)>,
     faults: usize,
     drops: usize,
-    pauses: usize,
+    pauses: Vec<u64>,
+    kills: usize,
+    cuts: usize,
     late: usize,
     steps: usize,
     callers: Vec<AbortHandle>,
+    /// Processes that can't reach the store.
+    away: Vec<usize>,
+    /// Whose turn it was, and how often it was another's though that one could go on.
+    last: Option<usize>,
+    interruptions: usize,
 }
 
 /// Makes one run. How many steps it had, or what it broke.
 pub(crate) fn run(scenario: &Scenario, chooser: &mut Chooser, seed: u64) -> Result<usize, String> {
+    made(scenario, chooser, seed, |_, ended| ended)
+}
+
+/// Makes one run. What happened in it.
+pub(crate) fn traced(scenario: &Scenario, chooser: &mut Chooser, seed: u64) -> Vec<String> {
+    made(scenario, chooser, seed, |world, _| world.trace())
+}
+
+fn made<R>(
+    scenario: &Scenario,
+    chooser: &mut Chooser,
+    seed: u64,
+    tell: impl FnOnce(&World, Result<usize, String>) -> R,
+) -> R {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -77,18 +114,24 @@ pub(crate) fn run(scenario: &Scenario, chooser: &mut Chooser, seed: u64) -> Resu
     runtime.block_on(async {
         let mut run = Run {
             world: World::new(scenario.processes, scenario.is_smooth()),
-            schedule: Schedule::begin(),
+            schedule: Schedule::begin(scenario.slow_replies),
             losses: scenario.losses.to_vec(),
             faults: scenario.faults,
             drops: scenario.drops,
-            pauses: scenario.pauses,
+            pauses: scenario.pauses.to_vec(),
+            kills: scenario.kills,
+            cuts: scenario.cuts,
             late: scenario.late,
             steps: 0,
             callers: Vec::new(),
+            away: Vec::new(),
+            last: None,
+            interruptions: 0,
             scenario,
             chooser,
         };
-        run.whole().await.map(|()| run.steps)
+        let ended = run.whole().await.map(|()| run.steps);
+        tell(&run.world, ended)
     })
 }
 
@@ -98,21 +141,27 @@ impl Run<'_> {
             self.in_order(*party).await?;
         }
         let mut parties = JoinSet::new();
-        for party in self.scenario.parties {
-            let handle = parties.spawn(party.act(Arc::clone(&self.world)));
+        for (number, party) in self.scenario.parties.iter().enumerate() {
+            let handle = parties.spawn(self.acting(number, *party));
             self.callers.push(handle);
         }
         self.parties(&mut parties).await?;
+        self.away.clear();
         for party in self.scenario.after {
             self.in_order(*party).await?;
         }
         Ok(())
     }
 
+    fn acting(&self, number: usize, party: Party) -> impl Future<Output = ()> + Send + use<> {
+        let actor = Actor { party: number, life: self.world.life(party.process()) };
+        acting(actor, party.act(Arc::clone(&self.world)))
+    }
+
     /// Without a choice: whatever waits goes on, the first first.
     async fn in_order(&mut self, party: Party) -> Result<(), String> {
         let mut parties = JoinSet::new();
-        parties.spawn(party.act(Arc::clone(&self.world)));
+        parties.spawn(self.acting(OF_NOBODY, party));
         let mut idle = Duration::ZERO;
         loop {
             settle().await;
@@ -133,8 +182,8 @@ impl Run<'_> {
         loop {
             settle().await;
             self.check(parties)?;
-            let waiting = self.schedule.waiting().len();
-            if waiting == 0 {
+            let waiting = self.schedule.waiting();
+            if waiting.is_empty() {
                 if parties.is_empty() {
                     return Ok(());
                 }
@@ -142,68 +191,111 @@ impl Run<'_> {
                 continue;
             }
             idle = Duration::ZERO;
-            match self.choose(waiting, parties.len()) {
-                Event::Step(at, grant) => self.step(at, grant)?,
-                Event::Lose(at) => {
-                    let (loss, of) = self.losses.remove(at);
-                    self.world.lose(loss, of);
-                }
-                Event::Drop => {
-                    self.drops -= 1;
-                    let at = self.chooser.choose(self.callers.len());
-                    self.world.told(format!("party {at} is dropped"));
-                    self.callers[at].abort();
-                }
-                Event::Late => {
-                    self.late -= 1;
-                    let chooser = &mut *self.chooser;
-                    if self.world.store.arrive_again(|of| chooser.choose(of)) {
-                        self.world.told("a request arrives again".to_owned());
-                    }
-                }
-                Event::Pause => {
-                    self.pauses -= 1;
-                    self.world.told("time passes".to_owned());
-                    tokio::time::sleep(Duration::from_secs(6)).await;
+            let event = self.choose(&waiting, parties.len());
+            self.happens(event, &waiting).await?;
+        }
+    }
+
+    /// One of all that can happen now.
+    fn choose(&mut self, waiting: &[Step], parties: usize) -> Event {
+        let party = |step: &Step| step.actor.map(|actor| actor.party);
+        let goes_on =
+            waiting.iter().position(|step| self.last.is_some() && party(step) == self.last);
+        if let Some(at) = goes_on
+            && self.chooser.interruptions() == Some(self.interruptions)
+        {
+            return Event::Step(at);
+        }
+        let mut events: Vec<Event> = (0..waiting.len()).map(Event::Step).collect();
+        events.extend((0..self.losses.len()).map(Event::Lose));
+        events.extend((self.drops > 0 && parties > 0).then_some(Event::Drop));
+        events.extend((0..self.pauses.len()).map(Event::Pause));
+        events.extend((self.kills > 0).then_some(Event::Kill));
+        events.extend((self.cuts > 0).then_some(Event::Cut));
+        events.extend((self.late > 0).then_some(Event::Late));
+        let event = events[self.chooser.choose(events.len())];
+        if let Event::Step(at) = event {
+            let next = party(&waiting[at]);
+            self.interruptions += usize::from(goes_on.is_some() && next != self.last);
+            self.last = next;
+        }
+        event
+    }
+
+    async fn happens(&mut self, event: Event, waiting: &[Step]) -> Result<(), String> {
+        match event {
+            Event::Step(at) => {
+                let kinds = [Grant::Run, Grant::RequestLost, Grant::ReplyLost, Grant::Twice];
+                let kinds = if self.faults > 0 { &kinds[..] } else { &kinds[..1] };
+                let grant = kinds[self.chooser.choose_rarely(kinds.len())];
+                self.faults -= usize::from(grant != Grant::Run);
+                let cut = waiting[at].actor.is_some_and(|actor| self.away.contains(&actor.life));
+                return self.step(at, if cut { Grant::RequestLost } else { grant });
+            }
+            Event::Lose(at) => {
+                let (loss, of) = self.losses.remove(at);
+                self.world.lose(loss, of);
+            }
+            Event::Drop => {
+                self.drops -= 1;
+                let at = self.chooser.choose(self.callers.len());
+                self.world.told(format!("party {at} is dropped"));
+                self.callers[at].abort();
+            }
+            Event::Pause(at) => {
+                let seconds = self.pauses.remove(at);
+                self.world.told(format!("{seconds} s pass"));
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            }
+            Event::Kill => self.kill(),
+            Event::Cut => self.cut(),
+            Event::Late => {
+                self.late -= 1;
+                let chooser = &mut *self.chooser;
+                if self.world.store.arrive_again(|of| chooser.choose(of)) {
+                    self.world.told("a request arrives again".to_owned());
                 }
             }
         }
+        Ok(())
     }
 
-    /// All that can happen now has one number.
-    fn choose(&mut self, waiting: usize, parties: usize) -> Event {
-        let drops = if parties > 0 { self.drops.min(1) } else { 0 };
-        let pauses = self.pauses.min(1);
-        let extra = self.losses.len() + drops + pauses + self.late.min(1);
-        let chosen = self.chooser.choose(waiting + extra);
-        let Some(extra) = chosen.checked_sub(waiting) else {
-            let kinds = if self.faults > 0 { 4 } else { 1 };
-            // A fault is rarer than none.
-            let grant = match if kinds > 1 { self.chooser.choose(12) } else { 0 } {
-                1 => Grant::RequestLost,
-                2 => Grant::ReplyLost,
-                3 => Grant::Twice,
-                _ => Grant::Run,
-            };
-            self.faults -= usize::from(grant != Grant::Run);
-            return Event::Step(chosen, grant);
-        };
-        if extra < self.losses.len() {
-            Event::Lose(extra)
-        } else if extra < self.losses.len() + drops {
-            Event::Drop
-        } else if extra < self.losses.len() + drops + pauses {
-            Event::Pause
-        } else {
-            Event::Late
+    /// A process ends as by a signal: what its callers' ends would still have done is not done.
+    fn kill(&mut self) {
+        self.kills -= 1;
+        let process = self.chooser.choose(self.scenario.processes);
+        self.world.told(format!("process {process} is killed, and starts again"));
+        self.schedule.kill(self.world.life(process));
+        for (caller, party) in self.callers.iter().zip(self.scenario.parties) {
+            if party.process() == process {
+                caller.abort();
+            }
         }
+        self.world.start_again(process);
+    }
+
+    fn cut(&mut self) {
+        self.cuts -= 1;
+        let process = self.chooser.choose(self.scenario.processes);
+        let life = self.world.life(process);
+        let found = self.away.iter().position(|away| *away == life);
+        match found {
+            Some(at) => drop(self.away.remove(at)),
+            None => self.away.push(life),
+        }
+        let what = if found.is_some() { "finds" } else { "loses" };
+        self.world.told(format!("process {process} {what} the store"));
     }
 
     fn step(&mut self, at: usize, grant: Grant) -> Result<(), String> {
-        let name = self.schedule.waiting()[at];
+        let Step { name, actor } = self.schedule.waiting()[at];
+        let who = match actor {
+            Some(Actor { party, .. }) if party != OF_NOBODY => party.to_string(),
+            _ => "-".to_owned(),
+        };
         self.world.told(match grant {
-            Grant::Run => format!("- {name}"),
-            other => format!("- {name}, {other:?}"),
+            Grant::Run => format!("{who} {name}"),
+            other => format!("{who} {name}, {other:?}"),
         });
         self.schedule.grant(at, grant);
         self.steps += 1;

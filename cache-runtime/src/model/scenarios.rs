@@ -1,16 +1,16 @@
 //! Which parties meet.
 
 use super::parties::Party::{
-    self, Expirer, Looker, Reader, ReaderTwice, Refresher, Setter, Writer,
+    self, Expirer, Looker, Reader, ReaderTwice, Refresher, Setter, Writer, WriterFrom,
 };
-use super::run::Scenario;
+use super::run::{ENTRIES_AGE, ENTRIES_END, LEASES_END, Scenario};
 use super::world::Function::{
     Late, Newer, OtherwiseTagged, Outer, OuterLate, OuterTagged, Plain, Shaky, Tagged, Valued,
 };
-use super::world::Invalidation::{Key, Tag};
+use super::world::Invalidation::{Both, Everything, Key, Tag};
 use crate::store::memory::loss::Loss;
 
-const fn of(name: &'static str, parties: &'static [Party]) -> Scenario {
+pub(super) const fn of(name: &'static str, parties: &'static [Party]) -> Scenario {
     Scenario {
         name,
         processes: 2,
@@ -19,7 +19,10 @@ const fn of(name: &'static str, parties: &'static [Party]) -> Scenario {
         losses: &[],
         faults: 0,
         drops: 0,
-        pauses: 0,
+        pauses: &[],
+        kills: 0,
+        cuts: 0,
+        slow_replies: false,
         late: 0,
         after: &[],
     }
@@ -95,7 +98,7 @@ pub(crate) const LARGE: &[Scenario] = &[
         losses: &[(Loss::Value, Plain), (Loss::Lease, Plain)],
         faults: 2,
         drops: 1,
-        pauses: 1,
+        pauses: &[LEASES_END],
         late: 2,
         after: &[Looker(Plain, 0), Reader(Plain, 1)],
         ..of(
@@ -132,7 +135,7 @@ pub(crate) const LARGE: &[Scenario] = &[
         losses: &[(Loss::Nonce, Tagged), (Loss::Nonce, Tagged), (Loss::Lease, Tagged)],
         faults: 2,
         drops: 1,
-        pauses: 1,
+        pauses: &[LEASES_END],
         late: 2,
         after: &[Looker(Tagged, 0), Looker(OtherwiseTagged, 0)],
         ..of(
@@ -292,5 +295,55 @@ pub(crate) const LARGE: &[Scenario] = &[
         before: &[Reader(Shaky, 0)],
         after: &[Looker(Shaky, 0)],
         ..of("misses behind a failure", &[Reader(Shaky, 0), Reader(Shaky, 1)])
+    },
+    Scenario {
+        before: &[Reader(Plain, 0)],
+        losses: &[(Loss::Lease, Plain)],
+        faults: 1,
+        drops: 1,
+        pauses: &[2, LEASES_END, ENTRIES_AGE, ENTRIES_END],
+        kills: 2,
+        cuts: 2,
+        slow_replies: true,
+        late: 1,
+        after: &[Looker(Plain, 0), Reader(Plain, 1)],
+        ..of(
+            "all that can happen to a key",
+            &[
+                ReaderTwice(Plain, 0),
+                Reader(Plain, 0),
+                ReaderTwice(Plain, 1),
+                Refresher(Plain, 1),
+                Setter(Plain, 0),
+                Writer(Key(Plain)),
+                WriterFrom(Key(Plain), 1),
+            ],
+        )
+    },
+    Scenario {
+        before: &[Reader(Tagged, 0), Reader(Valued, 1)],
+        losses: &[(Loss::Nonce, Tagged), (Loss::Journal, Late), (Loss::Trim, Late)],
+        faults: 1,
+        drops: 1,
+        pauses: &[LEASES_END, ENTRIES_AGE],
+        kills: 1,
+        cuts: 2,
+        slow_replies: true,
+        late: 1,
+        after: &[Looker(Tagged, 0), Looker(Valued, 1), Looker(Late, 0), Looker(Outer, 1)],
+        ..of(
+            "all that can happen to tags",
+            &[
+                Reader(Tagged, 0),
+                ReaderTwice(Valued, 1),
+                ReaderTwice(Late, 0),
+                Reader(Outer, 1),
+                Setter(Late, 1),
+                WriterFrom(Both, 1),
+                Writer(Tag("a")),
+                Expirer(Both),
+                WriterFrom(Everything, 1),
+            ],
+        )
     },
 ];

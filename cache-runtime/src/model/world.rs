@@ -111,6 +111,10 @@ impl Function {
                 !matches!(self, Self::Plain | Self::Newer | Self::OtherwiseTagged | Self::Shaky)
             }
             Invalidation::Tag(tag) => self.declared() == Some(tag),
+            Invalidation::Both => {
+                ["a", "b"].map(Invalidation::Tag).iter().any(|tag| self.is_subject_to(*tag))
+            }
+            Invalidation::Everything => true,
         }
     }
 }
@@ -119,6 +123,9 @@ impl Function {
 pub(crate) enum Invalidation {
     Key(Function),
     Tag(&'static str),
+    /// Tags `a` and `b`, by one request.
+    Both,
+    Everything,
 }
 
 /// What all parties of a run share.
@@ -126,8 +133,19 @@ pub(crate) struct World {
     /// Nothing goes wrong on the way, so nobody has a reason to wait for long.
     pub(crate) is_smooth: bool,
     pub(crate) store: Arc<Memory>,
-    pub(crate) processes: Vec<Cache>,
+    processes: Mutex<Vec<Process>>,
     books: Mutex<Books>,
+}
+
+/// What one process is between its start and its end.
+struct Process {
+    cache: Cache,
+    life: usize,
+}
+
+fn started(store: &Arc<Memory>, life: usize) -> Process {
+    let store = Store::Memory(Arc::clone(store));
+    Process { cache: Cache::new(store, "ns".to_owned(), Settings::default()), life }
 }
 
 #[derive(Default)]
@@ -145,9 +163,7 @@ struct Books {
 impl World {
     pub(crate) fn new(processes: usize, is_smooth: bool) -> Arc<Self> {
         let store = Arc::new(Memory::new(1 << 20));
-        let cache =
-            || Cache::new(Store::Memory(Arc::clone(&store)), "ns".to_owned(), Settings::default());
-        let processes = (0..processes).map(|_| cache()).collect();
+        let processes = Mutex::new((0..processes).map(|life| started(&store, life)).collect());
         // What functions have learned from other runs is the same in all of them.
         for site in [&LATE, &VALUED, &OUTER, &OUTER_TAGGED, &OUTER_LATE] {
             site.note_tags(true);
@@ -158,6 +174,21 @@ impl World {
         let world = Arc::new(Self { is_smooth, store, processes, books: Mutex::default() });
         CURRENT.set(Some(Arc::clone(&world)));
         world
+    }
+
+    pub(crate) fn cache(&self, process: usize) -> Cache {
+        lock(&self.processes)[process].cache.clone()
+    }
+
+    pub(crate) fn life(&self, process: usize) -> usize {
+        lock(&self.processes)[process].life
+    }
+
+    /// Starts a process again that has ended, knowing nothing.
+    pub(crate) fn start_again(&self, process: usize) {
+        let mut processes = lock(&self.processes);
+        let life = processes.iter().map(|process| process.life).max().unwrap_or(0) + 1;
+        processes[process] = started(&self.store, life);
     }
 
     /// A value to set that is like no other, so that it is known again.
@@ -180,6 +211,10 @@ impl World {
 
     pub(crate) fn told(&self, what: String) {
         lock(&self.books).trace.push(what);
+    }
+
+    pub(crate) fn trace(&self) -> Vec<String> {
+        lock(&self.books).trace.clone()
     }
 
     /// The first promise that was broken, with what led to it.
@@ -233,7 +268,7 @@ impl World {
 
     pub(crate) fn target(&self, function: Function, process: usize) -> Target {
         let site = function.site();
-        let cache = chosen(&self.processes[process]);
+        let cache = chosen(&self.cache(process));
         let target = Target::new(site, "", cache, &[literal(site.template())]);
         match function.declared() {
             Some(tag) => target.tags(&[&[literal(tag)]]),
@@ -332,7 +367,7 @@ impl Call {
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<u64, String>> + Send>> {
         Box::pin(async move {
             let target = |call: &Self, _| call.world.target(call.function, call.process);
-            let cache = chosen(&self.world.processes[self.process]);
+            let cache = chosen(&self.world.cache(self.process));
             let returns = returns(self.function);
             let call = private::call(forced, cache, returns, self, target, Self::body);
             let mut call = call.refreshing(|call: &Self| call.clone().body());

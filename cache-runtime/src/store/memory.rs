@@ -120,6 +120,9 @@ fn holds(lease: Option<&str>, content: &str) -> bool {
     if faults::on(Fault::CommitWithoutLease) || (faults::on(Fault::SetUnfenced) && content == "*") {
         return true;
     }
+    if faults::on(Fault::AbsentLeaseHolds) && lease.is_none() {
+        return true;
+    }
     if faults::on(Fault::CommitByToken) {
         let token = |content: &str| content.split('.').next().map(str::to_owned);
         return lease.and_then(token) == token(content);
@@ -209,7 +212,8 @@ impl Memory {
     pub(crate) fn is_clean(&self, since: &Position, tags: &[Tag]) -> bool {
         let contents = lock(&self.contents);
         let names = tags.iter().map(Tag::name);
-        contents.journal.as_ref().is_some_and(|journal| journal.is_clean(since, names))
+        let absent = faults::on(Fault::AbsentJournalIsClean);
+        contents.journal.as_ref().map_or(absent, |journal| journal.is_clean(since, names))
     }
 
     pub(crate) fn touch_tags(&self, tags: &[Tag], touch: Touch) {
@@ -217,6 +221,7 @@ impl Memory {
         let mut contents = lock(&self.contents);
         if let Some(journal) = &mut contents.journal
             && !faults::on(Fault::JournalSkipped)
+            && !faults::on(Fault::NonceBeforeJournal)
         {
             journal.add(tags.iter().map(Tag::name));
         }
@@ -282,6 +287,8 @@ impl Memory {
     pub(crate) fn renew(&self, key: &Key, content: &str, lock_ttl: Duration) -> bool {
         let now = self.now();
         let mut contents = lock(&self.contents);
+        #[cfg(test)]
+        contents.revive(key, content);
         if contents.lease(key.name(), now) != Some(content) {
             return false;
         }
@@ -365,7 +372,7 @@ impl Memory {
     pub(crate) fn expire(&self, key: &Key) {
         let now = self.now();
         let mut contents = lock(&self.contents);
-        if !faults::on(Fault::ExpireKeepsTheLease) {
+        if !faults::on(Fault::ExpireKeepsTheLease) && !faults::on(Fault::DueBeforeLease) {
             contents.leases.remove(key.name());
         }
         if let Some(stored) = contents.value(key.name(), now) {

@@ -57,12 +57,26 @@ impl Memory {
         contents.value(key.name(), now).map(|stored| (stored.bytes.clone(), stored.ends_at))
     }
 
+    /// What was to be noted before tags were touched.
+    pub(crate) fn journalize(&self, tags: &[Tag]) {
+        if let Some(journal) = &mut lock(&self.contents).journal {
+            journal.add(tags.iter().map(Tag::name));
+        }
+    }
+
     pub(crate) fn put_back(&self, key: &Key, (bytes, ends_at): (Vec<u8>, u64)) {
         lock(&self.contents).insert(key.name(), bytes, ends_at, self.capacity);
     }
 }
 
 impl Contents {
+    pub(super) fn revive(&mut self, key: &Key, content: &str) {
+        if faults::on(Fault::RenewalRevives) {
+            let lease = Lease { content: content.to_owned(), ends_at: u64::MAX };
+            self.leases.insert(key.name().to_owned(), lease);
+        }
+    }
+
     /// An invalidation by somebody who counts.
     pub(super) fn count_up(&mut self, name: &str, now: u64) {
         let count = self.value(name, now).map(|stored| stored.bytes.clone());

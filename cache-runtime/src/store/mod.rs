@@ -186,6 +186,10 @@ impl Store {
         deadline: Instant,
     ) -> Result<(), StoreError> {
         match self {
+            #[cfg(test)]
+            Self::Memory(store) if faults::on(Fault::NonceBeforeJournal) => {
+                faults::nonce_before_journal(store, tags, touch).await
+            }
             Self::Memory(store) => step("touch_tags", || store.touch_tags(tags, touch)).await,
             Self::Redis(store) => store.touch_tags(namespace, tags, touch, deadline).await,
         }
@@ -351,6 +355,10 @@ impl Store {
             #[cfg(test)]
             Self::Memory(store) if faults::on(Fault::ExpirePutsBack) => {
                 faults::put_back_expired(store, key).await
+            }
+            #[cfg(test)]
+            Self::Memory(store) if faults::on(Fault::DueBeforeLease) => {
+                faults::due_before_lease(store, key).await
             }
             Self::Memory(store) => step("expire", || store.expire(key)).await,
             Self::Redis(store) => store.expire(key, deadline).await,
