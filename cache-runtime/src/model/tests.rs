@@ -15,7 +15,7 @@ use super::scheduler::Chooser;
 use crate::faults::{self, Fault};
 
 /// How many random runs of each scenario, unless the environment says otherwise.
-const RUNS: u64 = 600;
+const RUNS: u64 = 400;
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(otherwise)
