@@ -1,28 +1,22 @@
 //! Invalidations that wait for a database transaction to end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashSet;
 use std::fmt;
-use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-use tokio::runtime::Handle;
+use std::future::{Future, poll_fn};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 
 use crate::by_hand::Boxed;
 use crate::cache::{self, Cache, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::key::Key;
+use crate::left_behind;
 use crate::store::{StoreError, Touch};
+use crate::sync::lock;
 use crate::tags::{self, Tag};
 
 /// So many are gathered by one transaction. Whoever has more means a tag, or a `clear`.
 const MOST: usize = 65_536;
-/// How long what was left behind a caller is repeated: its COMMIT may still be on its way, and an invalidation
-/// that overtakes it is none.
-const UNDER_WAY: Duration = Duration::from_secs(10);
-/// How long it is tried where it fails, and the longest pause between two attempts.
-const LONGEST: Duration = Duration::from_secs(300);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 tokio::task_local! {
     static GATHERING: Arc<Mutex<Gathered>>;
@@ -31,12 +25,17 @@ tokio::task_local! {
 /// What was gathered, by cache.
 type Gathered = Vec<(Arc<Inner>, Batch)>;
 
-#[derive(Default)]
-struct Batch {
-    keys: BTreeMap<String, Key>,
-    /// By their names in the store.
-    tags: BTreeSet<String>,
+/// What an invalidation is about.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    Key(Key),
+    /// By its name in the store.
+    Tag(String),
 }
+
+/// What is sent to one cache together.
+#[derive(Clone, Default)]
+pub(crate) struct Batch(HashSet<Subject>);
 
 /// Invalidations that were gathered while a transaction ran, to be sent when it has ended.
 ///
@@ -50,7 +49,8 @@ struct Batch {
 /// - **Unknown**, because the commit has returned an error, or because the future was dropped, by a client that has
 ///   gone or a panic: do nothing. What is dropped is sent behind the caller, at once and again for ten seconds, in
 ///   pauses that double, since COMMIT may still be on its way; where that fails it is tried for five minutes, and an
-///   error event tells if it could not be. An invalidation too many costs a body; one too few is a wrong answer.
+///   error event tells if it could not be. [`Cache::shutdown`] sends it for the last time. An invalidation too many
+///   costs a body; one too few is a wrong answer.
 ///
 /// ```
 /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
@@ -104,11 +104,25 @@ impl Invalidation {
         (GATHERING.scope(gathered, future).await, invalidation)
     }
 
-    /// Sends all of it. What is not confirmed stays, so that this can be called again.
+    /// Sends all of it, at once. What is not confirmed stays, so that this can be called again.
+    ///
+    /// ```
+    /// # use redis_cached::{Error, Invalidation};
+    /// /// The new rows are there. Who drops the invalidation instead has it sent again behind the caller.
+    /// async fn committed(mut invalidation: Invalidation) -> Result<(), Error> {
+    ///     match invalidation.send().await {
+    ///         Err(error) if error.is_unconfirmed() => invalidation.send().await,
+    ///         sent => sent,
+    ///     }
+    /// }
+    /// # let committed = async { committed(Invalidation::collect(async {}).await.1).await };
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(committed).unwrap();
+    /// ```
     ///
     /// # Errors
     ///
-    /// `is_unconfirmed`: of some of it it is not known whether it was carried out. All were attempted.
+    /// `is_unconfirmed`: of some of it it is not known whether it was carried out; the text says of how many. All
+    /// were attempted.
     ///
     /// # Cancel safety
     ///
@@ -118,22 +132,35 @@ impl Invalidation {
     }
 
     fn sent(&self) -> Boxed<'_, Result<(), Error>> {
-        Box::pin(async {
-            let mut failed = None;
-            for cache in self.caches() {
-                let batch = self.copy(&cache);
-                for outcome in batch.send(&cache).await {
-                    match outcome {
-                        Ok(confirmed) => self.forget(&cache, &confirmed),
-                        Err(error) => failed = Some(error),
-                    }
+        let batches = self.locked().clone();
+        let send = |(cache, batch)| -> Boxed<'_, _> { Box::pin(self.send_to(cache, batch)) };
+        let mut under_way: Vec<_> = batches.into_iter().map(send).collect();
+        let mut failed = None;
+        // All at once: a cache whose server does not answer holds up no other.
+        let all = poll_fn(move |cx| {
+            under_way.retain_mut(|one| match one.as_mut().poll(cx) {
+                Poll::Ready(outcome) => {
+                    failed = failed.take().or(outcome.err());
+                    false
                 }
-            }
-            match failed {
+                Poll::Pending => true,
+            });
+            if under_way.is_empty() { Poll::Ready(failed.take()) } else { Poll::Pending }
+        });
+        Box::pin(async {
+            match all.await {
                 None => Ok(()),
                 Some(source) => Err(ErrorKind::Unsent { left: self.len(), source }.into()),
             }
         })
+    }
+
+    async fn send_to(&self, cache: Arc<Inner>, batch: Batch) -> Result<(), StoreError> {
+        let outcome = batch.send(&cache).await;
+        for (_, batch) in self.locked().iter_mut().filter(|(known, _)| Arc::ptr_eq(known, &cache)) {
+            batch.0.retain(|subject| !outcome.confirms(subject));
+        }
+        outcome.keys.and(outcome.tags)
     }
 
     /// Forgets all of it: the transaction was rolled back.
@@ -153,37 +180,15 @@ impl Invalidation {
         self.len() == 0
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, Gathered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn caches(&self) -> Vec<Arc<Inner>> {
-        self.locked().iter().map(|(cache, _)| Arc::clone(cache)).collect()
-    }
-
-    fn copy(&self, cache: &Arc<Inner>) -> Batch {
-        let gathered = self.locked();
-        let found = gathered.iter().find(|(known, _)| Arc::ptr_eq(known, cache));
-        found.map_or_else(Batch::default, |(_, batch)| batch.copy())
-    }
-
-    fn forget(&self, cache: &Arc<Inner>, confirmed: &Confirmed) {
-        let mut gathered = self.locked();
-        if let Some((_, batch)) = gathered.iter_mut().find(|(known, _)| Arc::ptr_eq(known, cache)) {
-            match confirmed {
-                Confirmed::Keys => batch.keys.clear(),
-                Confirmed::Tags => batch.tags.clear(),
-            }
-        }
+    fn locked(&self) -> MutexGuard<'_, Gathered> {
+        lock(&self.0)
     }
 }
 
 impl Drop for Invalidation {
     fn drop(&mut self) {
         for (cache, batch) in std::mem::take(&mut *self.locked()) {
-            if batch.len() > 0 {
-                behind_the_caller(cache, batch);
-            }
+            left_behind::leave(&cache, batch);
         }
     }
 }
@@ -195,94 +200,87 @@ impl fmt::Debug for Invalidation {
     }
 }
 
-/// Which part of a batch was carried out.
-enum Confirmed {
-    Keys,
-    Tags,
+/// What has become of a batch.
+pub(crate) struct Outcome {
+    keys: Result<(), StoreError>,
+    tags: Result<(), StoreError>,
+}
+
+impl Outcome {
+    #[cfg(test)]
+    pub(crate) fn confirmed() -> Self {
+        Self { keys: Ok(()), tags: Ok(()) }
+    }
+
+    pub(crate) fn confirms(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Key(_) => self.keys.is_ok(),
+            Subject::Tag(_) => self.tags.is_ok(),
+        }
+    }
+
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.keys.is_ok() && self.tags.is_ok()
+    }
 }
 
 impl Batch {
-    fn len(&self) -> usize {
-        self.keys.len() + self.tags.len()
-    }
-
-    fn copy(&self) -> Self {
-        Self { keys: self.keys.clone(), tags: self.tags.clone() }
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Keys and tags at once.
-    async fn send(&self, cache: &Inner) -> [Result<Confirmed, StoreError>; 2] {
-        let keys: Vec<Key> = self.keys.values().cloned().collect();
-        let tag = |name: &String| Tag::stamped(&cache.namespace, name);
-        let tags: Vec<Tag> = self.tags.iter().map(tag).collect();
+    pub(crate) async fn send(&self, cache: &Inner) -> Outcome {
+        let (mut keys, mut tags) = (Vec::new(), Vec::new());
+        for subject in &self.0 {
+            match subject {
+                Subject::Key(key) => keys.push(key.clone()),
+                Subject::Tag(name) => tags.push(Tag::stamped(&cache.namespace, name)),
+            }
+        }
         let deadline = cache.deadline();
         let (keys, tags) = tokio::join!(
             cache.store.invalidate_all(&keys, deadline),
             cache.store.touch_tags(&cache.namespace, &tags, Touch::Invalidate, deadline),
         );
-        [keys.map(|()| Confirmed::Keys), tags.map(|()| Confirmed::Tags)]
+        Outcome { keys, tags }
     }
 }
 
-fn behind_the_caller(cache: Arc<Inner>, batch: Batch) {
-    if Handle::try_current().is_err() {
-        tracing::error!(
-            target: "redis_cached", lost = batch.len(),
-            "invalidations were left to be sent behind the caller where no tokio runtime is: they are lost"
-        );
-        return;
+impl FromIterator<Subject> for Batch {
+    fn from_iter<I: IntoIterator<Item = Subject>>(subjects: I) -> Self {
+        Self(subjects.into_iter().collect())
     }
-    let work = cache.work.clone();
-    work.spawn_errand(async move {
-        let began = tokio::time::Instant::now();
-        let mut pause = Duration::from_millis(50);
-        loop {
-            let failed = batch.send(&cache).await.iter().any(Result::is_err);
-            if !failed && began.elapsed() >= UNDER_WAY {
-                return;
-            }
-            if began.elapsed() >= LONGEST {
-                tracing::error!(
-                    target: "redis_cached", lost = batch.len(),
-                    "invalidations of a transaction could not be sent for five minutes, and are given up: old \
-                     values may be served to the end of their ttl"
-                );
-                return;
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    });
+}
+
+impl IntoIterator for Batch {
+    type Item = Subject;
+    type IntoIter = std::collections::hash_set::IntoIter<Subject>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
 }
 
 /// Adds to what the scope around gathers.
-fn gather(cache: &Arc<Inner>, add: impl FnOnce(&mut Batch)) -> Result<(), Error> {
+pub(crate) fn gather(cache: &Arc<Inner>, subject: Subject) -> Result<(), Error> {
     let gathered = GATHERING.try_with(|gathered| {
-        let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
-        if gathered.iter().map(|(_, batch)| batch.len()).sum::<usize>() >= MOST {
-            return Err(ErrorKind::TooManyGathered(MOST).into());
-        }
+        let mut gathered = lock(gathered);
+        let all: usize = gathered.iter().map(|(_, batch)| batch.len()).sum();
         let at = gathered.iter().position(|(known, _)| Arc::ptr_eq(known, cache));
         let at = at.unwrap_or_else(|| {
             gathered.push((Arc::clone(cache), Batch::default()));
             gathered.len() - 1
         });
-        add(&mut gathered[at].1);
+        let Batch(batch) = &mut gathered[at].1;
+        // What is there already needs no place.
+        if all >= MOST && !batch.contains(&subject) {
+            return Err(ErrorKind::TooManyGathered(MOST).into());
+        }
+        batch.insert(subject);
         Ok(())
     });
     gathered.unwrap_or_else(|_| Err(ErrorKind::Ungathered.into()))
-}
-
-pub(crate) fn gather_key(cache: &Arc<Inner>, key: &Key) -> Result<(), Error> {
-    gather(cache, |batch| {
-        batch.keys.insert(key.name().to_owned(), key.clone());
-    })
-}
-
-pub(crate) fn gather_tag(cache: &Arc<Inner>, tag: &Tag) -> Result<(), Error> {
-    gather(cache, |batch| {
-        batch.tags.insert(tag.name().to_owned());
-    })
 }
 
 /// [`Cache::invalidate_tags_after_commit`] of the cache that annotated functions use here.
@@ -299,6 +297,30 @@ pub fn invalidate_tags_after_commit<T: AsRef<str>>(
 impl Cache {
     /// Has these tags invalidated when the transaction around has committed: see [`Invalidation`].
     ///
+    /// ```
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// use redis_cached::{Cache, Invalidation, redis_cached};
+    ///
+    /// #[redis_cached(key = "user:{id}", ttl = "5m", tags = ["users"])]
+    /// async fn user(id: u64) -> u64 {
+    ///     id
+    /// }
+    ///
+    /// let cache = Cache::builder().url("memory://").build().await?;
+    /// cache.scope(async {
+    ///     user(7).await;
+    ///     let (gathered, mut invalidation) = Invalidation::collect(async {
+    ///         cache.invalidate_tags_after_commit(["users"]) // and then COMMIT
+    ///     }).await;
+    ///     gathered?;
+    ///     invalidation.send().await?;
+    ///     assert!(user_entry(7).peek().await?.is_none());
+    ///     Ok::<(), redis_cached::Error>(())
+    /// }).await?;
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+    /// ```
+    ///
     /// # Errors
     ///
     /// `is_ungathered`: there is no [`Invalidation::collect`] around. Also where more is gathered than 65,536
@@ -308,7 +330,7 @@ impl Cache {
         tags: impl IntoIterator<Item = T>,
     ) -> Result<(), Error> {
         for tag in tags {
-            gather_tag(&self.0, &Tag::stamped(&self.0.namespace, &tags::name(tag.as_ref())))?;
+            gather(&self.0, Subject::Tag(tags::name(tag.as_ref())))?;
         }
         Ok(())
     }

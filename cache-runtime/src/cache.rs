@@ -13,6 +13,7 @@ use crate::error::{BuildError, BuildErrorKind, Error, ErrorKind, ShutdownError};
 use crate::flight::Flights;
 use crate::functions::{Function, Functions};
 use crate::lease::Lease;
+use crate::left_behind::LeftBehind;
 use crate::refresh::Refreshes;
 use crate::request::{FlightKey, Landed};
 use crate::seen::Remembered;
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) refreshes: Refreshes,
     pub(crate) remembered: Remembered,
     pub(crate) work: Work,
+    pub(crate) left: LeftBehind,
     /// Bodies that run on their own because nothing can be shared, at once.
     pub(crate) alone: tokio::sync::Semaphore,
 }
@@ -117,6 +119,7 @@ impl Cache {
             refreshes: Refreshes::new(settings.refreshes),
             remembered: Remembered::default(),
             work: Work::default(),
+            left: LeftBehind::default(),
             alone: tokio::sync::Semaphore::new(MOST_ALONE),
         }))
     }
@@ -182,12 +185,14 @@ impl Cache {
     /// Lets background work end, and starts no more of it.
     ///
     /// Refreshes and commits under way have `limit` to end; what has not is dropped, and its leases
-    /// are given back, which takes at most one more deadline. Calls of cached functions still work
-    /// afterwards; only, nothing is refreshed any more.
+    /// are given back. Invalidations that were left behind a caller (see
+    /// [`Invalidation`](crate::Invalidation)) wait as long for their COMMIT, and are then sent for the last
+    /// time. Both takes at most two more deadlines. Calls of cached functions still work afterwards; only,
+    /// nothing is refreshed any more.
     ///
     /// # Errors
     ///
-    /// When something had to be dropped.
+    /// When something had to be dropped, or an invalidation that was left behind could not be sent.
     ///
     /// # Cancel safety
     ///

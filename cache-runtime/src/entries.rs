@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::after_commit;
+use crate::after_commit::{self, Subject};
 use crate::by_hand::Boxed;
 use crate::cache::Cache;
 use crate::error::{Error, ErrorKind};
@@ -73,12 +73,37 @@ impl Entries {
     /// Has all entries invalidated when the transaction around has committed: see
     /// [`Invalidation`](crate::Invalidation).
     ///
+    /// ```
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// use redis_cached::{Cache, Invalidation, redis_cached};
+    ///
+    /// #[redis_cached(key = "user:{id}", ttl = "5m", clearable)]
+    /// async fn user(id: u64) -> u64 {
+    ///     id
+    /// }
+    ///
+    /// let cache = Cache::builder().url("memory://").build().await?;
+    /// cache.scope(async {
+    ///     user(7).await;
+    ///     let (gathered, mut invalidation) = Invalidation::collect(async {
+    ///         user_all().invalidate_after_commit() // and then COMMIT
+    ///     }).await;
+    ///     gathered?;
+    ///     invalidation.send().await?;
+    ///     assert!(user_entry(7).peek().await?.is_none());
+    ///     Ok::<(), redis_cached::Error>(())
+    /// }).await?;
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+    /// ```
+    ///
     /// # Errors
     ///
     /// `is_ungathered`: there is no [`Invalidation::collect`](crate::Invalidation::collect) around.
     pub fn invalidate_after_commit(&self) -> Result<(), Error> {
         let Some(Cache(cache)) = &self.cache else { return Err(ErrorKind::NoCache.into()) };
-        after_commit::gather_tag(cache, &self.site.own_tag(&cache.namespace))
+        let tag = self.site.own_tag(&cache.namespace);
+        after_commit::gather(cache, Subject::Tag(tag.name().to_owned()))
     }
 
     fn clear(&self) -> Boxed<'_, Result<(), Error>> {

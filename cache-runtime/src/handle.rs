@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::time::Duration;
 
-use crate::after_commit;
+use crate::after_commit::{self, Subject};
 use crate::body;
 use crate::by_hand::{self, Looked};
 use crate::codec::Bincode;
@@ -119,12 +119,36 @@ impl<R> Entry<R> {
     /// Has the entry invalidated when the transaction around has committed: see
     /// [`Invalidation`](crate::Invalidation).
     ///
+    /// ```
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// use redis_cached::{Cache, Invalidation, redis_cached};
+    ///
+    /// #[redis_cached(key = "user:{id}", ttl = "5m")]
+    /// async fn user(id: u64) -> u64 {
+    ///     id
+    /// }
+    ///
+    /// let cache = Cache::builder().url("memory://").build().await?;
+    /// cache.scope(async {
+    ///     user(7).await;
+    ///     let (gathered, mut invalidation) = Invalidation::collect(async {
+    ///         user_entry(7).invalidate_after_commit() // and then COMMIT
+    ///     }).await;
+    ///     gathered?;
+    ///     invalidation.send().await?;
+    ///     assert!(user_entry(7).peek().await?.is_none());
+    ///     Ok::<(), redis_cached::Error>(())
+    /// }).await?;
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+    /// ```
+    ///
     /// # Errors
     ///
     /// `is_ungathered`: there is no [`Invalidation::collect`](crate::Invalidation::collect) around.
     pub fn invalidate_after_commit(&self) -> Result<(), Error> {
         let request = self.0.request(UNTYPED)?;
-        after_commit::gather_key(&request.cache, &request.key)
+        after_commit::gather(&request.cache, Subject::Key(request.key.clone()))
     }
 
     /// Makes the entry stale at once: it is still served, and the next call refreshes it.

@@ -25,7 +25,7 @@ pub(crate) enum Piece<'a> {
 }
 
 /// The full name of one entry and of its lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     name: String,
 }

@@ -33,6 +33,7 @@ mod journal;
 mod key;
 mod key_hash;
 mod lease;
+mod left_behind;
 mod lookup;
 mod places;
 mod policy;

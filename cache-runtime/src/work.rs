@@ -13,7 +13,7 @@ use crate::steps;
 /// All background tasks of one cache. Each is bounded by deadlines of its own.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Work {
-    /// What must be allowed to end: one or two operations on the store.
+    /// What must be allowed to end: one or two operations on the store, or more until it is told to stop.
     errands: TaskTracker,
     /// What may be dropped: bodies of users.
     bodies: TaskTracker,
@@ -45,6 +45,11 @@ impl Work {
         }));
     }
 
+    /// Errands that would go on for long are told to come to their end.
+    pub(crate) async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
     pub(crate) async fn drain(
         &self,
         limit: Duration,
@@ -65,7 +70,8 @@ impl Work {
             self.bodies.wait().await;
             self.errands.wait().await;
         };
-        let ended = tokio::time::timeout(deadline, rest).await.is_ok();
+        // One operation may be under way, and one more comes behind it.
+        let ended = tokio::time::timeout(deadline * 2, rest).await.is_ok();
         let unfinished = if ended { unfinished } else { unfinished + self.errands.len() };
         if unfinished == 0 { Ok(()) } else { Err(ShutdownError { unfinished, limit }) }
     }

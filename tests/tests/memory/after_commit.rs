@@ -6,7 +6,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use redis_cached::{Cache, Error, Invalidation, invalidate_tags_after_commit, redis_cached};
+use redis_cached_tests::Told;
+use tokio::runtime::{Builder, Handle};
 use tokio::task::yield_now;
+use tokio::time::Instant;
 
 use crate::origin::{memory, settle};
 
@@ -26,6 +29,11 @@ async fn count() -> u64 {
 async fn elsewhere(cache: &Cache) -> u64 {
     settle().await;
     1
+}
+
+/// A cache whose server is not there: nothing listens on this port.
+async fn nowhere() -> Cache {
+    Cache::builder().url("redis://127.0.0.1:1/").build().await.expect("a server may come later")
 }
 
 async fn fill() {
@@ -216,6 +224,165 @@ async fn so_many_that_a_tag_is_meant_are_refused_and_the_others_are_kept() {
         .await;
         assert!(refused.is_err_and(|error| !error.is_ungathered()));
         assert_eq!(invalidation.len(), 65_536);
+        invalidation.discard();
+    };
+    memory().await.scope(test).await;
+}
+
+/// A client that has gone shortly before the program ends.
+#[tokio::test(start_paused = true)]
+async fn c1_a_shutdown_sends_what_is_left_behind_for_the_last_time() {
+    let cache = memory().await;
+    let test = async {
+        drop(Invalidation::collect(write()).await);
+        settle().await;
+        fill().await;
+        let began = Instant::now();
+        cache.shutdown(Duration::from_millis(20)).await.unwrap();
+        assert!(began.elapsed() < Duration::from_millis(40), "{:?}", began.elapsed());
+        assert_eq!(stored().await, [false, true, false]);
+    };
+    cache.scope(test).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_with_time_enough_lets_it_be_repeated() {
+    let cache = memory().await;
+    let test = async {
+        drop(Invalidation::collect(write()).await);
+        cache.shutdown(Duration::from_secs(30)).await.unwrap();
+    };
+    let began = Instant::now();
+    cache.scope(test).await;
+    assert!(began.elapsed() >= Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_task_sees_to_all_that_is_left_behind() {
+    let test = async {
+        let before = Handle::current().metrics().num_alive_tasks();
+        for _ in 0..1000 {
+            drop(Invalidation::collect(write()).await);
+        }
+        settle().await;
+        assert_eq!(Handle::current().metrics().num_alive_tasks(), before + 1);
+        fill().await;
+        drop(Invalidation::collect(write()).await);
+        settle().await;
+        assert_eq!(stored().await, [false, true, false], "at once, also where one is at work");
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(Handle::current().metrics().num_alive_tasks(), before);
+    };
+    memory().await.scope(test).await;
+}
+
+/// Nobody drives the runtime on which the first was left.
+#[test]
+fn c1_a_runtime_that_stands_still_holds_up_no_other() {
+    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+    let (still, other) = (runtime(), runtime());
+    let cache = other.block_on(memory());
+    still.block_on(cache.scope(async {
+        drop(Invalidation::collect(write()).await);
+    }));
+    other.block_on(cache.scope(async {
+        fill().await;
+        drop(Invalidation::collect(write()).await);
+        settle().await;
+        assert_eq!(stored().await, [false, true, false]);
+    }));
+    drop(still);
+}
+
+#[test]
+fn c1_what_is_left_where_no_runtime_is_is_told_and_goes_with_what_comes_next() {
+    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+    let told = Told::listen();
+    let (first, second) = (runtime(), runtime());
+    let cache = first.block_on(memory());
+    let left = first.block_on(cache.scope(async {
+        fill().await;
+        Invalidation::collect(write()).await.1
+    }));
+    drop(first);
+    drop(left);
+    let text = told.text();
+    assert!(text.contains("ERROR") && text.contains("no tokio runtime"), "{text}");
+    second.block_on(cache.scope(async {
+        assert_eq!(stored().await, [true; 3]);
+        let one_more = Invalidation::collect(async { invalidate_tags_after_commit(["rows"]) });
+        drop(one_more.await);
+        settle().await;
+        assert_eq!(stored().await, [false; 3]);
+    }));
+}
+
+/// Its runtime ends before the server is there.
+#[test]
+fn what_could_not_be_sent_before_its_runtime_ended_is_told() {
+    let told = Told::listen();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let cache = nowhere().await;
+        cache.scope(async { drop(Invalidation::collect(write()).await) }).await;
+        let drained = cache.shutdown(Duration::from_millis(20)).await;
+        assert_eq!(drained.unwrap_err().unfinished(), 1);
+    });
+    assert!(!told.text().contains("no tokio runtime"), "{}", told.text());
+    drop(runtime);
+    assert!(told.text().contains("no tokio runtime"), "{}", told.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_sent_for_five_minutes_is_given_up_with_one_event() {
+    let told = Told::listen();
+    let cache = nowhere().await;
+    cache.scope(async { drop(Invalidation::collect(write()).await) }).await;
+    tokio::time::sleep(Duration::from_secs(290)).await;
+    assert!(!told.text().contains("given up"), "{}", told.text());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(told.text().matches("given up").count(), 1, "{}", told.text());
+    assert!(told.text().contains("lost=2"), "{}", told.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_away_holds_up_no_other_cache() {
+    let (one, other) = (memory().await, nowhere().await);
+    let test = async {
+        fill().await;
+        let (written, mut invalidation) = Invalidation::collect(async {
+            other.invalidate_tags_after_commit(["rows"])?;
+            write().await
+        })
+        .await;
+        written.unwrap();
+        {
+            let mut sending = pin!(invalidation.send());
+            let polled = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await;
+            assert!(polled.is_pending());
+        }
+        assert_eq!(stored().await, [false, true, false]);
+        assert_eq!(
+            invalidation.len(),
+            1,
+            "of a `send` that was dropped, too, only what is not confirmed stays"
+        );
+        let error = invalidation.send().await.unwrap_err();
+        assert!(error.is_unconfirmed() && error.to_string().contains("whether 1 of"), "{error}");
+        invalidation.discard();
+    };
+    one.scope(test).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_gathered_already_needs_no_place() {
+    let test = async {
+        let ((), invalidation) = Invalidation::collect(async {
+            invalidate_tags_after_commit((0..65_536).map(|n| n.to_string())).unwrap();
+            invalidate_tags_after_commit(["7"]).unwrap();
+        })
+        .await;
         invalidation.discard();
     };
     memory().await.scope(test).await;
