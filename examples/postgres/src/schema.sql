@@ -6,18 +6,20 @@ CREATE TABLE staff (
 
 -- What has changed, by the tags that cached values of it carry.
 CREATE TABLE cache_changes (
-    -- The order in which transactions began to write; the order of `serial` numbers is neither that of commits.
+    -- Whose change it is. Not a `serial`: a transaction that has taken its number before may commit behind one
+    -- with a later number, and who has read up to that one would never see it.
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     tag text NOT NULL
 );
 CREATE INDEX ON cache_changes (xid);
 
--- Up to where it has been read: all transactions before this one.
+-- Up to where it has been read: what this snapshot sees. It names the transactions that were still running, so
+-- that one of them holds up nothing but itself.
 CREATE TABLE cache_position (
     one bool PRIMARY KEY DEFAULT true CHECK (one),
-    xid xid8 NOT NULL
+    seen pg_snapshot NOT NULL
 );
-INSERT INTO cache_position (xid) VALUES (pg_current_xact_id());
+INSERT INTO cache_position (seen) VALUES (pg_current_snapshot());
 
 CREATE FUNCTION tell_of_staff() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -34,3 +36,15 @@ END $$;
 
 CREATE TRIGGER tell_of_staff AFTER INSERT OR UPDATE OR DELETE ON staff
     FOR EACH ROW EXECUTE FUNCTION tell_of_staff();
+
+-- It fires no trigger of a row.
+CREATE FUNCTION tell_of_all_staff() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO cache_changes (tag)
+        SELECT 'person:' || id FROM staff UNION SELECT 'team:' || team FROM staff UNION SELECT 'staff';
+    NOTIFY cache_changes;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER tell_of_all_staff BEFORE TRUNCATE ON staff
+    FOR EACH STATEMENT EXECUTE FUNCTION tell_of_all_staff();

@@ -219,6 +219,7 @@ async fn a_change_behind_the_applications_back_is_followed() {
         "INSERT INTO staff VALUES (4, 8, 'Edsger')",
         "UPDATE staff SET team = 8 WHERE id = 1",
         "DELETE FROM staff WHERE id = 3",
+        "TRUNCATE staff",
     ] {
         stage.fill().await;
         meddle(&stage.there, statement).await;
@@ -264,13 +265,52 @@ async fn a_transaction_that_commits_behind_a_later_one_is_not_skipped() {
     meddle(&stage.there, "UPDATE staff SET name = 'quick' WHERE id = 2").await;
     changes::catch_up(&stage.here).await.unwrap();
     assert!(stage.both_see_the_origin().await);
+    changes::catch_up(&stage.here).await.unwrap();
+    let quick = person_entry(&stage.here, 2).peek().await.unwrap();
+    assert!(quick.is_some(), "what was read is not read again as long as the slow one runs");
     slow.commit().await.unwrap();
     changes::catch_up(&stage.here).await.unwrap();
     assert_eq!(person(&stage.there, 1).await.unwrap().unwrap().name, "slow");
     assert!(stage.both_see_the_origin().await);
-    // What is done is not kept for ever.
+    assert_eq!(written_down(&stage).await, 0, "what is done is not kept for ever");
+}
+
+async fn written_down(stage: &Stage) -> usize {
     changes::catch_up(&stage.here).await.unwrap();
-    let left =
-        sqlx::query("SELECT 1 FROM cache_changes").fetch_all(&stage.here.pool).await.unwrap();
-    assert!(left.is_empty(), "{} rows", left.len());
+    let left = sqlx::query("SELECT 1 FROM cache_changes").fetch_all(&stage.here.pool);
+    left.await.unwrap().len()
+}
+
+#[tokio::test]
+async fn after_more_changes_than_are_worth_it_everything_is_invalidated() {
+    let stage = Stage::new().await;
+    let many = "INSERT INTO staff SELECT n, n, 'new' FROM generate_series(10, 6000) n";
+    meddle(&stage.there, many).await;
+    changes::catch_up(&stage.here).await.unwrap();
+    assert!(stage.both_see_the_origin().await);
+    assert_eq!(written_down(&stage).await, 0);
+    let one = "UPDATE staff SET name = 'Ada' WHERE id = 1";
+    meddle(&stage.there, one).await;
+    changes::catch_up(&stage.here).await.unwrap();
+    assert!(person_entry(&stage.here, 2).peek().await.unwrap().is_some(), "and then one by one");
+    assert!(stage.both_see_the_origin().await);
+}
+
+/// Numbers of transactions begin anew there.
+#[tokio::test]
+async fn a_dump_that_was_restored_into_another_cluster_is_followed() {
+    let stage = Stage::new().await;
+    meddle(
+        &stage.there,
+        "UPDATE cache_position SET seen = '99999999:99999999:';
+         INSERT INTO cache_changes VALUES ('99999998', 'person:2');
+         UPDATE staff SET name = 'Ada' WHERE id = 1;",
+    )
+    .await;
+    changes::catch_up(&stage.here).await.unwrap();
+    assert!(stage.both_see_the_origin().await);
+    meddle(&stage.there, "UPDATE staff SET name = 'Grace' WHERE id = 3").await;
+    changes::catch_up(&stage.here).await.unwrap();
+    assert!(stage.both_see_the_origin().await);
+    assert_eq!(written_down(&stage).await, 0);
 }
