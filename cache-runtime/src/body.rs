@@ -179,9 +179,9 @@ async fn without_stamps(
             telemetry::step(request.site, &request.key, "tagged for the first time, not stored");
             Ok(Commit::Refused)
         }
-        Unstamped::TooMany => {
-            telemetry::warn_once(request.site, Warning::Tags, "");
-            // It will be the same the next time: nobody is to wait for it.
+        Unstamped::Never(why) => {
+            telemetry::warn_once(request.site, Warning::Tags, &why.to_string());
+            // Nobody is to wait for the next one.
             lease.fail(Old::Goes).await.map(|_| Commit::Unwanted)
         }
         Unstamped::Unknown(error) => {

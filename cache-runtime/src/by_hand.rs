@@ -11,7 +11,7 @@ use crate::codec;
 use crate::codec::compression::expand;
 use crate::entry::Found;
 use crate::error::{Error, ErrorKind};
-use crate::frame::{self, Gathered};
+use crate::frame::{self, Gathered, Spoiled};
 use crate::freshness::{self, Freshness};
 use crate::handle::State;
 use crate::lease;
@@ -67,14 +67,15 @@ pub(crate) fn store(
     tags: Gathered,
 ) -> Boxed<'static, Result<(), Error>> {
     Box::pin(async move {
-        if tags.too_many || request.tags.len() + tags.read.len() > tags::MOST {
-            return Err(ErrorKind::NotStorable("it has more than 32 tags".to_owned()).into());
-        }
         for name in &tags.read {
             let tag = Tag::stamped(&request.cache.namespace, name);
             if !request.tags.contains(&tag) {
                 request.tags.push(tag);
             }
+        }
+        let too_many = (request.tags.len() > tags::MOST).then_some(Spoiled::TooMany);
+        if let Some(why) = tags.spoiled.or(too_many) {
+            return Err(ErrorKind::NotStorable(why.to_string()).into());
         }
         let lock_ttl = request.policy.lock_ttl;
         let deadline = request.cache.deadline();

@@ -23,6 +23,26 @@ tokio::task_local! {
     static INSIDE: Arc<Frame>;
 }
 
+/// Why what was computed is not to be stored, whatever became of its lease. The later ones will be the same the
+/// next time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub(crate) enum Spoiled {
+    #[error("values of two states of one tag were used")]
+    Torn,
+    #[error(
+        "it has more than 32 tags, with those of cached functions that its body calls; tag what is invalidated \
+         together with one tag"
+    )]
+    TooMany,
+    #[error(
+        "its body calls a tagged function of another cache, and what is invalidated there is not invalidated here; use \
+         one cache for both, or call that function's `_uncached`"
+    )]
+    Foreign,
+    #[error("the `Display` of something in a tag has failed; make it write a text for every value")]
+    Unwritten,
+}
+
 /// The tags that were touched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gathered {
@@ -30,11 +50,7 @@ pub(crate) struct Gathered {
     pub(crate) read: BTreeSet<Box<str>>,
     /// What stored values that were used carry. The value outside carries it on, and no newer one.
     pub(crate) inherited: BTreeMap<Box<str>, Nonce>,
-    /// Two values that were used were of two states of one tag, or of another cache: what was computed
-    /// from them is not to be stored.
-    pub(crate) torn: bool,
-    /// More than may be gathered.
-    pub(crate) too_many: bool,
+    pub(crate) spoiled: Option<Spoiled>,
     most: usize,
     /// The body has ended: what is added now is added to nothing.
     closed: bool,
@@ -57,7 +73,11 @@ impl Gathered {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.read.is_empty() && self.inherited.is_empty() && !self.torn && !self.too_many
+        self.read.is_empty() && self.inherited.is_empty() && self.spoiled.is_none()
+    }
+
+    pub(crate) fn spoil(&mut self, why: Spoiled) {
+        self.spoiled = self.spoiled.max(Some(why));
     }
 
     pub(crate) fn add(&mut self, name: &str) {
@@ -78,14 +98,16 @@ impl Gathered {
             Some(older) => {
                 self.inherited.insert(name.into(), older);
             }
-            None => self.torn = true,
+            None => self.spoil(Spoiled::Torn),
         }
     }
 
     fn has_room_for(&mut self, name: &str) -> bool {
         let known = self.read.contains(name) || self.inherited.contains_key(name);
         let room = known || self.read.len() + self.inherited.len() < self.most;
-        self.too_many |= !room;
+        if !room {
+            self.spoil(Spoiled::TooMany);
+        }
         room
     }
 
@@ -96,8 +118,7 @@ impl Gathered {
         for (name, nonce) in &other.inherited {
             self.inherit(name, nonce);
         }
-        self.torn |= other.torn;
-        self.too_many |= other.too_many;
+        self.spoiled = self.spoiled.max(other.spoiled);
     }
 
     /// Every name, each once.
@@ -190,8 +211,9 @@ pub(crate) fn hand_on(cache: Option<&Arc<Inner>>, touched: &Gathered) {
         let foreign = cache.is_some_and(|cache| !Arc::ptr_eq(cache, &frame.cache));
         frame.gather(|gathered| {
             gathered.absorb(touched);
-            // Nonces of another store say nothing in this one.
-            gathered.torn |= foreign && !touched.inherited.is_empty();
+            if foreign {
+                gathered.spoil(Spoiled::Foreign);
+            }
         })
     });
 }
@@ -209,7 +231,7 @@ pub(crate) fn inherited<'s>(stamps: impl Iterator<Item = Stamp<'s>>) -> Gathered
     for stamp in stamps {
         match (std::str::from_utf8(stamp.name), Nonce::new(stamp.nonce.to_vec())) {
             (Ok(name), Some(nonce)) => gathered.inherit(name, &nonce),
-            _ => gathered.torn = true,
+            _ => gathered.spoil(Spoiled::Torn),
         }
     }
     gathered

@@ -126,7 +126,7 @@ pub(crate) fn begin(
 
 /// Answers a hit on a store that need not be waited for.
 fn read_at_once(request: &Request, computation: &mut dyn Computation) -> Option<Outcome> {
-    match classify(request, computation, seen::see_at_once(request)?) {
+    match classify(request, computation, seen::see_at_once(request)?, Whose::Own) {
         Classified::Answered(outcome, _) => Some(outcome),
         Classified::Miss(_) | Classified::Damaged(_) => None,
     }
@@ -134,7 +134,7 @@ fn read_at_once(request: &Request, computation: &mut dyn Computation) -> Option<
 
 async fn read_or_fill(request: &Request, computation: &mut dyn Computation) -> Outcome {
     let deadline = request.cache.deadline();
-    let judged = match read(request, computation, deadline).await {
+    let judged = match read(request, computation, deadline, Whose::Own).await {
         Read::Answered(outcome, _) => return outcome,
         Read::Miss(judged) => Some((judged, deadline)),
         Read::Unknown => None,
@@ -195,7 +195,12 @@ impl Patience {
     }
 }
 
-async fn read(request: &Request, computation: &mut dyn Computation, deadline: Instant) -> Read {
+async fn read(
+    request: &Request,
+    computation: &mut dyn Computation,
+    deadline: Instant,
+    whose: Whose,
+) -> Read {
     let seen = match seen::see(request, deadline).await {
         Ok(seen) => seen,
         Err(error) => {
@@ -203,7 +208,7 @@ async fn read(request: &Request, computation: &mut dyn Computation, deadline: In
             return Read::Unknown;
         }
     };
-    match classify(request, computation, seen) {
+    match classify(request, computation, seen, whose) {
         Classified::Answered(outcome, hit) => Read::Answered(outcome, hit),
         Classified::Miss(judged) => Read::Miss(judged),
         Classified::Damaged(judged) => {
@@ -216,6 +221,14 @@ async fn read(request: &Request, computation: &mut dyn Computation, deadline: In
     }
 }
 
+/// Whom a look answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Own,
+    /// Those who share a flight as well.
+    All,
+}
+
 /// What stored bytes are to this call.
 enum Classified {
     Answered(Outcome, Shareable),
@@ -223,7 +236,12 @@ enum Classified {
     Damaged(Judged),
 }
 
-fn classify(request: &Request, computation: &mut dyn Computation, seen: Seen) -> Classified {
+fn classify(
+    request: &Request,
+    computation: &mut dyn Computation,
+    seen: Seen<'_>,
+    whose: Whose,
+) -> Classified {
     if seen.stored.is_empty() {
         return Classified::Miss(Judged::ABSENT);
     }
@@ -266,7 +284,9 @@ fn classify(request: &Request, computation: &mut dyn Computation, seen: Seen) ->
         Outcome::Hit
     };
     let codec = found.codec;
-    let touched = found.has_stamps().then(|| frame::inherited(found.stamps.clone()));
+    // To nobody else it says anything.
+    let asks = whose == Whose::All || frame::inside_any();
+    let touched = (asks && found.has_stamps()).then(|| frame::inherited(found.stamps.clone()));
     if let Some(touched) = &touched {
         frame::hand_on(Some(&request.cache), touched);
     }
@@ -378,12 +398,12 @@ async fn look_for_all(
     deadline: Instant,
 ) -> Read {
     if faults::on(Fault::LookUnsealed) {
-        let read = read(request, computation, deadline).await;
+        let read = read(request, computation, deadline, Whose::All).await;
         leader.seal();
         return read;
     }
     leader.seal();
-    read(request, computation, deadline).await
+    read(request, computation, deadline, Whose::All).await
 }
 
 fn share(leader: Lead, outcome: Outcome, hit: &Shareable) -> Outcome {
@@ -433,7 +453,7 @@ async fn wait(
         }
         Landing::OutOfPatience => {
             // Somebody may have stored a value meanwhile, in this process or in another.
-            match read(request, computation, request.cache.deadline()).await {
+            match read(request, computation, request.cache.deadline(), Whose::Own).await {
                 Read::Answered(outcome, _) => outcome,
                 Read::Miss(_) | Read::Unknown => alone(request, computation).await,
             }

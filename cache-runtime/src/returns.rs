@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::codec::{self, DecodeError, EncodeError, Encoded, Format};
 use crate::computation::{Outgoing, SharedFailure};
 use crate::error::{AsDynError, SharedError};
-use crate::frame::Gathered;
+use crate::frame::{Gathered, Spoiled};
 use crate::key::Segment;
 use crate::site::Site;
 use crate::tags;
@@ -151,7 +151,7 @@ impl Tagging<'_> {
             Ok(Some(text)) => self.0.add(&tags::name(&text)),
             Ok(None) => {}
             // Without one of its tags it could not be invalidated.
-            Err(_) => self.0.torn = true,
+            Err(_) => self.0.spoil(Spoiled::Unwritten),
         }
     }
 

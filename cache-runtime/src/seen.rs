@@ -1,5 +1,6 @@
 //! What a look into the store has found under a key, and of its tags.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -16,10 +17,10 @@ use crate::tags::{self, Nonce, Standing, Tag};
 const MOST_REMEMBERED: usize = 16_384;
 
 /// What was read, all of it after the call began.
-pub(crate) struct Seen {
+pub(crate) struct Seen<'r> {
     /// Nothing stored is empty: an entry never is.
     pub(crate) stored: Vec<u8>,
-    asked: Vec<Tag>,
+    asked: Cow<'r, [Tag]>,
     nonces: Vec<Option<Nonce>>,
 }
 
@@ -29,8 +30,7 @@ pub(crate) struct Remembered(Mutex<HashMap<u128, Arc<[Tag]>>>);
 
 impl Remembered {
     fn of(&self, key: &Key) -> Option<Arc<[Tag]>> {
-        let remembered = lock(&self.0);
-        if remembered.is_empty() { None } else { remembered.get(&key.digest()).cloned() }
+        lock(&self.0).get(&key.digest()).cloned()
     }
 
     fn remember(&self, key: &Key, tags: Vec<Tag>) {
@@ -44,7 +44,7 @@ impl Remembered {
 
 /// Reads an entry and the nonces of all its tags: one round trip, and a second one where it carries tags
 /// that were neither declared nor guessed.
-pub(crate) async fn see(request: &Request, deadline: Instant) -> Result<Seen, StoreError> {
+pub(crate) async fn see(request: &Request, deadline: Instant) -> Result<Seen<'_>, StoreError> {
     let asked = asked(request);
     let store = &request.cache.store;
     let (stored, nonces) = store.read(&request.key, &asked, deadline).await?;
@@ -58,7 +58,7 @@ pub(crate) async fn see(request: &Request, deadline: Instant) -> Result<Seen, St
 }
 
 /// The same on a store that need not be waited for.
-pub(crate) fn see_at_once(request: &Request) -> Option<Seen> {
+pub(crate) fn see_at_once(request: &Request) -> Option<Seen<'_>> {
     let asked = asked(request);
     let store = &request.cache.store;
     let (stored, nonces) = store.read_at_once(&request.key, &asked)?;
@@ -71,15 +71,19 @@ pub(crate) fn see_at_once(request: &Request) -> Option<Seen> {
     Some(seen)
 }
 
-fn asked(request: &Request) -> Vec<Tag> {
-    let mut asked = request.tags.clone();
-    if let Some(guessed) = request.cache.remembered.of(&request.key) {
-        asked.extend(guessed.iter().filter(|tag| !request.tags.contains(tag)).cloned());
+fn asked(request: &Request) -> Cow<'_, [Tag]> {
+    let mut asked = Cow::Borrowed(&*request.tags);
+    // Most functions have no late tags, and need not look.
+    if request.site.tags_late()
+        && let Some(guessed) = request.cache.remembered.of(&request.key)
+    {
+        let undeclared = guessed.iter().filter(|tag| !request.tags.contains(tag)).cloned();
+        asked.to_mut().extend(undeclared);
     }
     asked
 }
 
-impl Seen {
+impl Seen<'_> {
     /// The tags that the entry carries and nobody asked for. It has not been checked yet: what is
     /// damaged costs a read too many, at most.
     fn unasked(&self, request: &Request) -> Vec<Tag> {
@@ -90,8 +94,9 @@ impl Seen {
     }
 
     fn complete(&mut self, request: &Request, unasked: Vec<Tag>, nonces: Vec<Option<Nonce>>) {
-        self.asked.extend(unasked);
+        self.asked.to_mut().extend(unasked);
         self.nonces.extend(nonces);
+        request.site.note_tags(true);
         // Of this entry only: the tags of a key may change with every value.
         let undeclared = entry::stamped_names(&self.stored, request.fingerprint)
             .map(|name| Tag::stamped(&request.cache.namespace, name))

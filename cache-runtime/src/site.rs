@@ -217,6 +217,11 @@ impl Site {
         plain_bodies == TAGS_LATE || plain_bodies < PLAIN
     }
 
+    /// Whether its entries carry tags that are not known before.
+    pub(crate) fn tags_late(&self) -> bool {
+        self.state().plain_bodies.load(Ordering::Relaxed) == TAGS_LATE
+    }
+
     /// Notes whether a body has told of any.
     pub(crate) fn note_tags(&self, any: bool) {
         let plain_bodies = &self.state().plain_bodies;

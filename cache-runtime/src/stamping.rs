@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::faults::{self, Fault};
-use crate::frame::Gathered;
+use crate::frame::{Gathered, Spoiled};
 use crate::lease::Lease;
 use crate::request::Request;
 use crate::store::StoreError;
@@ -17,7 +17,8 @@ pub(crate) enum Unstamped {
     Invalidated,
     /// Nobody knew that there would be such tags, so the journal's position was not taken.
     Unexpected,
-    TooMany,
+    /// It will be the same the next time.
+    Never(Spoiled),
     Unknown(StoreError),
 }
 
@@ -33,11 +34,10 @@ pub(crate) async fn stamps(
     touched: &Gathered,
     ttl: Duration,
 ) -> Result<Vec<(Tag, Nonce)>, Unstamped> {
-    if touched.too_many {
-        return Err(Unstamped::TooMany);
-    }
-    if touched.torn {
-        return Err(Unstamped::Invalidated);
+    match touched.spoiled {
+        None => {}
+        Some(Spoiled::Torn) => return Err(Unstamped::Invalidated),
+        Some(why) => return Err(Unstamped::Never(why)),
     }
     #[cfg(test)]
     faults::ask_too_late(request, lease, ttl).await;
@@ -61,7 +61,7 @@ pub(crate) async fn stamps(
         .map(|name| Tag::stamped(&request.cache.namespace, name))
         .collect();
     if stamps.len() + late.len() > tags::MOST {
-        return Err(Unstamped::TooMany);
+        return Err(Unstamped::Never(Spoiled::TooMany));
     }
     let mut stamps: Vec<(Tag, Nonce)> = stamps.into_values().collect();
     stamps.extend(late_stamps(request, lease, touched, late, ttl).await?);

@@ -122,8 +122,7 @@ pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
             "waited for a place under `max_concurrency` until no body ended for as long as `wait`, or for six times as long; another was started above it"
         }
         Warning::Tags => {
-            "an entry has at most 32 tags, those of cached functions that its body calls among them, and this \
-             one would have more, so it is not stored; tag what is invalidated together with one tag"
+            "the value's tags can't be kept, so it is not stored, and every call runs the body"
         }
         Warning::Clash => "two functions can meet under one key",
         Warning::Runtime => "called outside a tokio runtime, so the body runs without the cache",

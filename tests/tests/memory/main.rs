@@ -11,3 +11,4 @@ mod origin;
 mod places;
 mod refreshes;
 mod scopes;
+mod tags;

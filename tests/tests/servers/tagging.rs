@@ -100,6 +100,34 @@ async fn an_invalidation_of_a_tag_is_one_command_however_many_entries_carry_it()
     }
 }
 
+/// A tag that is invalidated once the lease is there must find the nonce captured: else the value that is set,
+/// which is older, would carry the new one.
+#[tokio::test]
+async fn c1_a_set_captures_its_tags_before_it_takes_the_lease() {
+    let server = RedisServer::start();
+    let cache = connect(&server.url()).await;
+    let entry = doc_entry(7, 42, &cache);
+    // The server knows the scripts from here on.
+    entry.set_with_tags(Doc { run: 0, owner: 5 }, ["docs"]).await.unwrap();
+    let mut monitor = Monitor::start(&server).await;
+    entry.set_with_tags(Doc { run: 1, owner: 5 }, ["docs"]).await.unwrap();
+    let keys: Vec<Vec<String>> = monitor
+        .seen()
+        .await
+        .into_iter()
+        .map(|words| {
+            let count: usize = words[2].parse().expect("a script says how many keys it has");
+            words[3..3 + count].to_vec()
+        })
+        .collect();
+    let [tags, lease, commit] = &keys[..] else { panic!("{keys:?}") };
+    let mut tags = tags.clone();
+    tags.sort();
+    assert_eq!(tags, ["ns.tag:{docs}", "ns.tag:{owner:5}", "ns.tag:{team:7}"]);
+    assert_eq!(lease[..], ["ns:{doc:42}.lease"]);
+    assert_eq!(commit[..], ["ns:{doc:42}", "ns:{doc:42}.lease"]);
+}
+
 /// Only what walks on purpose does.
 #[tokio::test]
 async fn nothing_but_a_clear_walks_through_the_servers_keys() {
