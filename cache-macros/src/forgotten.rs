@@ -9,6 +9,7 @@ use crate::generics::{Names, name_of, names_in, tied_to};
 use crate::key::{Key, Scope, written};
 use crate::params::Param;
 use crate::spelling::{Kind, is_bool, is_flag, kind};
+use crate::tags::Tag;
 use crate::template::Form;
 
 impl Scope<'_> {
@@ -71,7 +72,7 @@ impl Scope<'_> {
 
     /// A type or constant that can change the value is in the key by a path that the user names:
     /// nothing in a key may depend on how the compiler names types.
-    pub(crate) fn check_generics(&self, key: &Key) {
+    pub(crate) fn check_generics(&self, key: &Key, tags: &[Tag]) {
         let returned = self.function.returned().ty().map(names_in).unwrap_or_default();
         let named = key.generics();
         let mut skipped = Names::new();
@@ -82,7 +83,7 @@ impl Scope<'_> {
             {
                 mentioned.extend(block.names_in_self());
             }
-            if !key.uses(index) {
+            if !is_in_entry(key, tags, index) {
                 skipped.extend(mentioned);
             }
         }
@@ -98,7 +99,7 @@ impl Scope<'_> {
             let influences = returned.contains(&name)
                 || !harmless.contains(&name)
                 || self.function.body_mentions(&name)
-                || self.is_in_key(key, &name);
+                || self.is_in_key(key, tags, &name);
             if influences {
                 self.forgotten_generic(generic, &name, returned.contains(&name), key);
             }
@@ -106,8 +107,9 @@ impl Scope<'_> {
         self.check_self_of_trait(key, &named);
     }
 
-    fn is_in_key(&self, key: &Key, generic: &str) -> bool {
-        let used = self.params.iter().enumerate().filter(|(index, _)| key.uses(*index));
+    fn is_in_key(&self, key: &Key, tags: &[Tag], generic: &str) -> bool {
+        let used = self.params.iter().enumerate();
+        let used = used.filter(|(index, _)| is_in_entry(key, tags, *index));
         used.into_iter().any(|(_, param)| {
             names_in(&param.ty).contains(generic)
                 || (param.is_self()
@@ -161,4 +163,9 @@ impl Scope<'_> {
             );
         }
     }
+}
+
+/// Whether the parameter at this place names the entry.
+fn is_in_entry(key: &Key, tags: &[Tag], index: usize) -> bool {
+    key.uses(index) || tags.iter().any(|tag| tag.uses(index))
 }

@@ -134,7 +134,7 @@ fn check(
     let tags = tags::tags(&args, &scope);
     if let Some(key) = &key {
         scope.check_key(key, &tags);
-        scope.check_generics(key);
+        scope.check_generics(key, &tags);
     }
     check_normalize(&args, &scope);
     // Without a key there is an error, so this one is never expanded.

@@ -38,8 +38,8 @@ impl Tag {
             .any(|value| matches!(value.source, Source::Name { param, .. } if param == index))
     }
 
-    /// Whether two calls that differ in this name have different tags. An entry is served only to a call
-    /// whose tags it carries, so that is as good as a place in the key.
+    /// Whether two calls that differ in this name have different tags. Those have different entries, so that is as
+    /// good as a place in the key.
     pub(crate) fn tells_apart(&self, ident: &Ident) -> bool {
         let mut values = self.values();
         let (Some(value), None) = (values.next(), values.next()) else { return false };

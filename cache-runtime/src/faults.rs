@@ -44,7 +44,7 @@ pub(crate) enum Fault {
     MissingNonceMatches,
     /// Nobody looks at the stamps of an entry.
     StampsUnread,
-    /// An entry need not carry the tags that are declared.
+    /// An entry answers whoever has its key, whatever tags the call has.
     UndeclaredAccepted,
     /// `set` writes without a lease.
     SetUnfenced,

@@ -63,7 +63,7 @@ pub(crate) type Wait = Waiter<FlightKey, Lease, Landed>;
 
 impl FlightKey {
     pub(crate) fn is_of(&self, key: &Key) -> bool {
-        self.key.split('\0').next() == Some(key.name())
+        *self.key == *key.name()
     }
 }
 
@@ -76,14 +76,7 @@ impl Request {
         request
     }
 
-    /// With the tags, which may be of arguments that are not in the key: a value that carries the tags of
-    /// others is no answer.
     pub(crate) fn flight_key(&self) -> FlightKey {
-        if self.tags.is_empty() {
-            return FlightKey { fingerprint: self.fingerprint, key: self.key.name().into() };
-        }
-        let names = self.tags.iter().map(Tag::name);
-        let parts: Vec<&str> = std::iter::once(self.key.name()).chain(names).collect();
-        FlightKey { fingerprint: self.fingerprint, key: parts.join("\0").into() }
+        FlightKey { fingerprint: self.fingerprint, key: self.key.name().into() }
     }
 }

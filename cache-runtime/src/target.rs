@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::cache::Cache;
+use crate::faults::{self, Fault};
+use crate::fingerprint;
 use crate::frame::Gathered;
 use crate::key::{Key, Segment};
 use crate::policy::Policy;
@@ -60,6 +62,17 @@ impl Target {
         self
     }
 
+    /// A parameter may stand in a tag and not in the key: what differs in it is another entry.
+    ///
+    /// By the tags in their order, and not by those that an entry carries: `a` and `b` of `x:{a}` and `x:{b}` may
+    /// change places, and any value may carry more tags than its call has.
+    fn told_apart(&self, fingerprint: u64) -> u64 {
+        if self.tags.is_empty() || faults::on(Fault::UndeclaredAccepted) {
+            return fingerprint;
+        }
+        fingerprint::with_tags(fingerprint, &self.tags)
+    }
+
     fn all_tags(&self, namespace: &str, clearable: bool) -> Vec<Tag> {
         let mut tags = Vec::new();
         for name in clearable
@@ -93,6 +106,7 @@ impl Target {
             self.tags.iter().for_each(|name| tags.add(name));
             return Err(tags);
         };
+        let fingerprint = self.told_apart(fingerprint);
         let tags = self.all_tags(&cache.namespace, cache.settings.clearable);
         let request = Request { cache, site, key, fingerprint, tags, policy };
         Ok(Asked { request, forced })
@@ -109,7 +123,7 @@ impl Target {
             cache,
             site: self.site,
             key: self.key.clone()?,
-            fingerprint,
+            fingerprint: self.told_apart(fingerprint),
             policy: self.policy(),
         })
     }

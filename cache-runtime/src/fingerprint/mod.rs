@@ -72,5 +72,19 @@ pub(crate) fn fingerprint(parts: &[&str]) -> u64 {
     hash.digest()
 }
 
+/// That of the entries of calls with these tags. In the digest is what users say, so nobody is to find two
+/// that agree.
+pub(crate) fn with_tags(fingerprint: u64, names: &[String]) -> u64 {
+    let mut hash = blake3::Hasher::new();
+    hash.update(&fingerprint.to_le_bytes());
+    for name in names {
+        hash.update(&(name.len() as u64).to_le_bytes());
+        hash.update(name.as_bytes());
+    }
+    let mut eight = [0; 8];
+    hash.finalize_xof().fill(&mut eight);
+    u64::from_le_bytes(eight)
+}
+
 #[cfg(test)]
 mod tests;
