@@ -93,6 +93,21 @@ impl Helper {
         self.process.wait().expect("one's own child can be waited for");
     }
 
+    /// Kills the process, and returns what it has said and nobody has heard yet. The last line may be
+    /// unfinished.
+    ///
+    /// # Panics
+    ///
+    /// As [`kill`](Self::kill).
+    pub async fn end(&mut self) -> Vec<String> {
+        self.kill();
+        let mut rest = Vec::new();
+        while let Some(line) = in_time("its pipe ends", self.told.recv()).await {
+            rest.push(line);
+        }
+        rest
+    }
+
     /// Stops the process from running; returns when it has stopped.
     pub fn pause(&self) {
         pause(self.process.id());
