@@ -1,113 +1,173 @@
 //! The processes, the servers, and what happens to them.
 
-use std::fmt;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis_cached_tests::{Helper, RedisServer};
+use redis_cached_tests::{Helper, PATIENCE, RedisServer};
 use tokio::time::Instant;
 
-use crate::process::{COUNTED, TASKS};
+use crate::figures::Figures;
+use crate::record::{Event, Fault, now, parse};
 
-const PROCESSES: usize = 3;
+pub(crate) const PROCESSES: usize = 3;
+/// Up to two seconds are far longer than a lease.
+const STOP_MS: std::ops::Range<u64> = 600..2_000;
+/// It ends between two blows, each of which takes its time.
+pub(crate) const LONGEST_STOP_MS: u64 = 5_000;
+/// What is told of an instant arrives within this time: a stopped process goes on long before.
+const ARRIVES: u64 = 8_000_000_000;
+
+/// What can happen to a fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Blow {
+    Kill,
+    Stop,
+    Cut,
+    Flush,
+    ForgetScripts,
+    HoldWrites,
+    HoldAll,
+    Evict,
+    EvictAtRandom,
+}
+
+impl Blow {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Kill,
+        Self::Stop,
+        Self::Cut,
+        Self::Flush,
+        Self::ForgetScripts,
+        Self::HoldWrites,
+        Self::HoldAll,
+        Self::Evict,
+        Self::EvictAtRandom,
+    ];
+}
+
+struct Member {
+    helper: Helper,
+    heard: Instant,
+    stopped_until: Option<Instant>,
+}
 
 pub(crate) struct Fleet {
     /// The first to end: without an origin they would complain.
-    processes: Vec<Helper>,
+    members: Vec<Member>,
     server: RedisServer,
     origin: RedisServer,
+    clearable: bool,
     rng: fastrand::Rng,
+    /// Each blow falls once before any falls again.
+    deck: Vec<Blow>,
     figures: Figures,
-}
-
-/// What has happened.
-#[derive(Debug, Default)]
-pub(crate) struct Figures {
-    counted: [u64; COUNTED.len()],
-    violations: Vec<String>,
-    kills: u64,
-    stops: u64,
-    cuts: u64,
-    flushes: u64,
-    evicted: u64,
-    bodies: u64,
 }
 
 impl Fleet {
     pub(crate) async fn start(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
         let mut fleet = Self {
-            processes: Vec::new(),
-            server: RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]),
+            members: Vec::new(),
+            server: RedisServer::start(),
             origin: RedisServer::start(),
-            rng: fastrand::Rng::with_seed(seed),
+            clearable: rng.bool(),
+            rng,
+            deck: Vec::new(),
             figures: Figures::default(),
         };
         let mut cli = fleet.server.cli().await;
         // The server itself takes about a megabyte.
-        order(&mut cli, "CONFIG SET maxmemory 8mb").await;
-        for _ in 0..PROCESSES {
-            let process = fleet.process();
-            fleet.processes.push(process);
+        order(&mut cli, "CONFIG SET maxmemory 8mb maxmemory-policy allkeys-lru").await;
+        for index in 0..PROCESSES {
+            let member = fleet.member(index);
+            fleet.members.push(member);
         }
         fleet
     }
 
-    fn process(&mut self) -> Helper {
-        let seed = self.rng.u32(..).to_string();
-        let environment = [("SERVER", &*self.server.url()), ("ORIGIN", &*self.origin.url())];
-        Helper::start(&seed, &environment)
+    fn member(&mut self, index: usize) -> Member {
+        let role = format!("{index} {}", self.rng.u32(..));
+        let environment = [
+            ("SERVER", &*self.server.url()),
+            ("ORIGIN", &*self.origin.url()),
+            ("CLEARABLE", if self.clearable { "true" } else { "false" }),
+        ];
+        let helper = Helper::start(&role, &environment);
+        Member { helper, heard: Instant::now(), stopped_until: None }
     }
 
     /// Something happens about twice a second, until the time is over.
     pub(crate) async fn under_fire(mut self, lasts: Duration) -> Figures {
-        let until = Instant::now() + lasts;
+        let began = Instant::now();
         let mut cli = self.server.cli().await;
-        while Instant::now() < until && self.figures.violations.is_empty() {
-            tokio::time::sleep(Duration::from_millis(self.rng.u64(200..800))).await;
+        while began.elapsed() < lasts && self.figures.is_sound() {
+            let next = Instant::now() + Duration::from_millis(self.rng.u64(200..800));
+            while Instant::now() < next {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                self.look_after();
+            }
             self.strike(&mut cli).await;
-            self.listen();
+            self.figures.settle(now().saturating_sub(ARRIVES));
         }
         let info: String = redis::cmd("INFO").query_async(&mut cli).await.expect("it is up");
         self.figures.evicted = field(&info, "evicted_keys:");
-        let mut origin = self.origin.cli().await;
-        let bodies: Option<u64> =
-            redis::cmd("GET").arg("bodies").query_async(&mut origin).await.expect("it is up");
-        self.figures.bodies = bodies.unwrap_or(0);
+        for index in 0..PROCESSES {
+            self.end(index).await;
+        }
+        self.figures.settle(u64::MAX);
+        self.figures.last(began.elapsed());
         self.figures
     }
 
     async fn strike(&mut self, cli: &mut MultiplexedConnection) {
-        let at = self.rng.usize(..PROCESSES);
-        match self.rng.u8(..12) {
-            0 | 1 => {
-                self.listen();
-                self.processes[at].kill();
-                self.processes[at] = self.process();
-                self.figures.kills += 1;
-            }
-            2 | 3 => {
-                // For longer than its leases live.
-                self.processes[at].pause();
-                tokio::time::sleep(Duration::from_millis(self.rng.u64(500..2_000))).await;
-                self.processes[at].resume();
-                self.figures.stops += 1;
-            }
-            4 | 5 => {
-                order(cli, "CLIENT KILL TYPE normal SKIPME yes").await;
-                self.figures.cuts += 1;
-            }
-            6 => {
-                order(cli, "FLUSHALL").await;
-                self.figures.flushes += 1;
-            }
-            7 => order(cli, "SCRIPT FLUSH").await,
-            8 => order(cli, "CLIENT PAUSE 300 WRITE").await,
-            _ => self.press(cli).await,
+        if self.deck.is_empty() {
+            self.deck.extend(Blow::ALL);
+            self.rng.shuffle(&mut self.deck);
         }
+        let Some(blow) = self.deck.pop() else { return };
+        let at = self.rng.usize(..PROCESSES);
+        let start = now();
+        match blow {
+            Blow::Kill => {
+                self.end(at).await;
+                self.members[at] = self.member(at);
+            }
+            Blow::Stop => self.stop(at),
+            Blow::Cut => order(cli, "CLIENT KILL TYPE normal SKIPME yes").await,
+            Blow::Flush => order(cli, "FLUSHALL").await,
+            Blow::ForgetScripts => order(cli, "SCRIPT FLUSH").await,
+            Blow::HoldWrites => self.hold(cli, "WRITE").await,
+            Blow::HoldAll => self.hold(cli, "ALL").await,
+            Blow::Evict => self.press(cli, "allkeys-lru").await,
+            Blow::EvictAtRandom => self.press(cli, "allkeys-random").await,
+        }
+        *self.figures.blows.entry(blow).or_default() += 1;
+        let what = match blow {
+            Blow::Kill | Blow::Stop => format!("{blow:?} of process {at}"),
+            _ => format!("{blow:?}"),
+        };
+        self.figures.record(Event::Fault(Fault { start, end: now(), what }));
     }
 
-    /// Fills the server's memory, so that it evicts what nobody has read for a while.
-    async fn press(&mut self, cli: &mut MultiplexedConnection) {
+    /// Other blows fall meanwhile.
+    fn stop(&mut self, at: usize) {
+        let lasts = Duration::from_millis(self.rng.u64(STOP_MS));
+        if self.members[at].stopped_until.is_some() {
+            return;
+        }
+        self.members[at].helper.pause();
+        self.members[at].stopped_until = Some(Instant::now() + lasts);
+    }
+
+    /// The server answers nobody, for longer than a deadline and shorter than a lease, or the other way round.
+    async fn hold(&mut self, cli: &mut MultiplexedConnection, what: &str) {
+        let lasts = self.rng.u64(100..700);
+        order(cli, &format!("CLIENT PAUSE {lasts} {what}")).await;
+    }
+
+    /// Fills the server's memory, so that it evicts what nobody has read for a while, or anything.
+    async fn press(&mut self, cli: &mut MultiplexedConnection, policy: &str) {
+        order(cli, &format!("CONFIG SET maxmemory-policy {policy}")).await;
         for _ in 0..20 {
             let mut fill = redis::pipe();
             for _ in 0..50 {
@@ -118,12 +178,34 @@ impl Fleet {
         }
     }
 
-    /// What the processes have told until now.
-    fn listen(&mut self) {
-        for process in &mut self.processes {
-            while let Some(line) = process.said() {
-                self.figures.note(&line);
+    /// Kills a process, and hears what it had told.
+    async fn end(&mut self, at: usize) {
+        for line in self.members[at].helper.end().await {
+            self.hear(at, &line);
+        }
+    }
+
+    /// Hears what the processes have told until now, and lets go on who was stopped for long enough.
+    fn look_after(&mut self) {
+        for at in 0..PROCESSES {
+            let member = &mut self.members[at];
+            if member.stopped_until.is_some_and(|until| until <= Instant::now()) {
+                member.helper.resume();
+                member.stopped_until = None;
             }
+            while let Some(line) = self.members[at].helper.said() {
+                self.members[at].heard = Instant::now();
+                self.hear(at, &line);
+            }
+            let silent = self.members[at].heard.elapsed();
+            assert!(silent < PATIENCE, "process {at} of the fleet has said nothing for {silent:?}");
+        }
+    }
+
+    /// Of a killed process the last line may be unfinished.
+    fn hear(&mut self, at: usize, line: &str) {
+        if let Some(told) = parse(at, line) {
+            self.figures.note(told);
         }
     }
 }
@@ -138,44 +220,4 @@ async fn order(cli: &mut MultiplexedConnection, command: &str) {
 fn field(info: &str, name: &str) -> u64 {
     let value = info.lines().find_map(|line| line.strip_prefix(name));
     value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
-}
-
-impl Figures {
-    fn note(&mut self, line: &str) {
-        match line.split_once(' ') {
-            Some(("counts", counts)) => {
-                for (at, count) in counts.split(' ').enumerate() {
-                    let count: u64 = count.parse().expect("a process tells numbers");
-                    let so_far = &mut self.counted[at];
-                    *so_far = if at == 4 { (*so_far).max(count) } else { *so_far + count };
-                }
-            }
-            Some(("violation", what)) => self.violations.push(what.to_owned()),
-            _ => panic!("a process says {line:?}"),
-        }
-    }
-
-    pub(crate) fn check(&self, seed: u64) {
-        let violations = self.violations.join("\n");
-        assert!(self.violations.is_empty(), "HISTORY_SEED={seed}\n{violations}\n{self}");
-        let [calls, _, acknowledged, ..] = self.counted;
-        // Else it would prove nothing.
-        assert!(calls > 1_000 && acknowledged > 100, "{self}");
-        // 30 s is the longest ttl; a body's own time, and the parent's clock, come on top.
-        assert!(self.counted[4] < 31_000, "C3: {self}");
-    }
-}
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PROCESSES} processes of {TASKS} tasks: ")?;
-        for (name, count) in COUNTED.iter().zip(self.counted) {
-            write!(f, "{name} {count}, ")?;
-        }
-        let Self { kills, stops, cuts, flushes, evicted, bodies, .. } = self;
-        write!(
-            f,
-            "bodies {bodies}, kills {kills}, stops {stops}, cuts {cuts}, flushes {flushes}, evicted {evicted}"
-        )
-    }
 }

@@ -1,7 +1,4 @@
-//! One process of the fleet: tasks that read and write, and check what they read.
-//!
-//! A writer notes in the origin what was acknowledged; a reader asks there, before it calls, how new its answer
-//! has to be. So no clock is compared with another, and what is noted too late only weakens the check.
+//! One process of the fleet: tasks that read and write, and tell what they did.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,198 +8,265 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisResult};
 use redis_cached::Cache;
 use redis_cached_tests::tell;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, layer};
 
-use crate::functions::{
-    Context, Reading, cleared, cleared_all, late, late_refresh, live, now_ms, outer, plain,
-    plain_entry, plain_refresh, tagged, tagged_refresh, valued,
-};
+use crate::fleet::PROCESSES;
+use crate::functions::{Context, REGISTERS, Reading};
+use crate::overtaken::{Second, overtake};
+use crate::record::{Function, line, now};
+use crate::targets::{Answer, READERS, Reader, WRITERS};
 
-pub(crate) const REGISTERS: u64 = 40;
-pub(crate) const TASKS: usize = 22;
-/// What is counted, in the order in which it is told.
-pub(crate) const COUNTED: [&str; 7] = [
+/// In all processes together.
+pub(crate) const TASKS: usize = 64;
+/// What is counted, under the names by which the crate tells it to `tracing`, and four of our own.
+pub(crate) const COUNTED: [&str; 17] = [
     "calls",
     "failed calls",
-    "acknowledged",
-    "unconfirmed",
-    "oldest age in ms",
-    "violations",
-    "refused commits",
+    "dropped calls",
+    "hit",
+    "stale",
+    "shared",
+    "computed",
+    "computed without a lease",
+    "bypassed",
+    "stored",
+    "commit refused",
+    "invalidated by a tag meanwhile",
+    "tagged for the first time, not stored",
+    "another process computes",
+    "a computation failed just now",
+    "refresh left to another",
+    "overtaken sets",
 ];
+const CALLS: usize = 0;
+const FAILED: usize = 1;
+const DROPPED: usize = 2;
+pub(crate) const OVERTAKEN: usize = 16;
+
+#[derive(Default)]
+struct Counts([AtomicU64; COUNTED.len()]);
 
 struct Process {
+    index: usize,
     context: Context,
-    counts: [AtomicU64; COUNTED.len()],
+    server: Client,
+    /// Whoever writes alone holds the register's.
+    turns: Vec<Mutex<()>>,
+    counts: Arc<Counts>,
 }
 
+/// The role is the process's number and its seed.
 pub(crate) fn play(role: &str) {
-    let variable = |name: &str| std::env::var(name).expect("the parent says it");
-    let seed: u64 = role.parse().expect("the role is the seed");
-    let (server, origin) = (variable("SERVER"), variable("ORIGIN"));
+    let (index, seed) = role.split_once(' ').expect("a number and a seed");
+    let (index, seed): (usize, u64) =
+        (index.parse().expect("a number"), seed.parse().expect("a seed"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let cache = Cache::builder().url(server).namespace("ns").connections(2).build().await;
-        let cache = cache.expect("an unreachable server is no error");
-        let context = Context { cache, origin: connect(&origin).await };
-        let process = Arc::new(Process { context, counts: Default::default() });
-        let refusals = Refusals(Arc::clone(&process));
-        tracing_subscriber::registry().with(refusals).init();
-        for task in 0..TASKS {
+        let counts = Arc::new(Counts::default());
+        tracing_subscriber::registry().with(Ear(Arc::clone(&counts))).init();
+        let turns = (0..REGISTERS).map(|_| Mutex::default()).collect();
+        let server = client(&variable("SERVER"));
+        let process = Process { index, context: context().await, server, turns, counts };
+        let process = Arc::new(process);
+        let mut tasks = JoinSet::new();
+        for task in (index..TASKS).step_by(PROCESSES) {
             let rng = fastrand::Rng::with_seed(seed.wrapping_mul(1000) + task as u64);
-            tokio::spawn(Arc::clone(&process).act(rng));
+            tasks.spawn(Arc::clone(&process).act(rng));
         }
-        loop {
-            tokio::time::sleep(Duration::from_millis(250)).await;
-            process.tell_counts();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+                process.counts.tell();
+            }
+        });
+        if let Some(Err(error)) = tasks.join_next().await {
+            tell(&format!("wrong a task ended: {error}"));
         }
     });
 }
 
-pub(crate) async fn connect(url: &str) -> MultiplexedConnection {
+fn variable(name: &str) -> String {
+    std::env::var(name).expect("the parent says it")
+}
+
+fn client(url: &str) -> Client {
+    Client::open(url).expect("the harness writes valid urls")
+}
+
+async fn context() -> Context {
+    let mut builder = Cache::builder().url(variable("SERVER")).namespace("ns").connections(2);
+    if variable("CLEARABLE") == "true" {
+        builder = builder.clearable();
+    }
+    let cache = builder.build().await.expect("an unreachable server is no error");
+    Context { cache, origin: connect(&variable("ORIGIN")).await }
+}
+
+async fn connect(url: &str) -> MultiplexedConnection {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(redis_cached_tests::PATIENCE))
         .set_response_timeout(Some(redis_cached_tests::PATIENCE));
-    let client = Client::open(url).expect("the harness writes valid urls");
-    client.get_multiplexed_async_connection_with_config(&config).await.expect("the origin is up")
+    let connection = client(url).get_multiplexed_async_connection_with_config(&config).await;
+    connection.expect("the origin is up")
 }
 
-/// Hears which computed values the store, or the journal, has refused.
-struct Refusals(Arc<Process>);
+/// Hears how calls are answered, and what the store, or the journal, has refused.
+struct Ear(Arc<Counts>);
 
-impl<S: tracing::Subscriber> Layer<S> for Refusals {
+impl<S: tracing::Subscriber> Layer<S> for Ear {
     fn on_event(&self, event: &tracing::Event<'_>, _: layer::Context<'_, S>) {
-        struct Step(bool);
-        impl tracing::field::Visit for Step {
-            fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
-                let refused = ["commit refused", "invalidated by a tag meanwhile"];
-                self.0 |= field.name() == "step" && refused.contains(&value);
-            }
-            fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn std::fmt::Debug) {}
+        if event.metadata().target() == "redis_cached" {
+            event.record(&mut Visitor(&self.0));
         }
-        let mut step = Step(false);
-        event.record(&mut step);
-        if step.0 {
-            self.0.count(6);
+    }
+}
+
+struct Visitor<'c>(&'c Counts);
+
+impl tracing::field::Visit for Visitor<'_> {
+    fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+        if ["step", "outcome"].contains(&field.name())
+            && let Some(what) = COUNTED.iter().position(|&name| name == value)
+        {
+            self.0.add(what);
+        }
+    }
+
+    fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn std::fmt::Debug) {}
+}
+
+impl Counts {
+    fn add(&self, what: usize) {
+        self.0[what].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn tell(&self) {
+        for (what, count) in self.0.iter().enumerate() {
+            let times = count.swap(0, Ordering::Relaxed);
+            if times > 0 {
+                tell(&line("count", &[what as u64, times]));
+            }
         }
     }
 }
 
 impl Process {
-    fn tell_counts(&self) {
-        let counts = self.counts[..].iter().enumerate().map(|(at, count)| {
-            // An age is a maximum, and said again each time.
-            if at == 4 { count.load(Ordering::Relaxed) } else { count.swap(0, Ordering::Relaxed) }
-        });
-        let counts: Vec<String> = counts.map(|count| count.to_string()).collect();
-        tell(&format!("counts {}", counts.join(" ")));
-    }
-
-    fn count(&self, what: usize) {
-        self.counts[what].fetch_add(1, Ordering::Relaxed);
-    }
-
     async fn act(self: Arc<Self>, mut rng: fastrand::Rng) {
         loop {
-            let register = rng.u64(..REGISTERS);
             // The origin is only asked and told; that it is there is not what is tested.
-            let done = if rng.u8(..100) < 8 {
-                self.write(register, rng.u8(..8)).await
-            } else {
-                self.read(register, rng.u64(..REGISTERS), rng.u8(..20)).await
-            };
-            done.expect("the origin is up");
+            match rng.u16(..1_000) {
+                0..2 => self.overtake(&mut rng).await.expect("the origin is up"),
+                2..32 => self.write(&mut rng).await.expect("the origin is up"),
+                _ => {
+                    let asked = [register(&mut rng), register(&mut rng)];
+                    let reader =
+                        &READERS[pick(&mut rng, READERS.iter().map(|reader| reader.weight))];
+                    self.read(&mut rng, reader, asked).await;
+                }
+            }
             tokio::time::sleep(Duration::from_micros(rng.u64(..3_000))).await;
         }
     }
 
-    /// Changes a register, invalidates, and notes what was acknowledged.
-    async fn write(&self, register: u64, how: u8) -> RedisResult<()> {
-        let Context { cache, origin } = &self.context;
-        let mut origin = origin.clone();
-        let name = format!("register:{register}");
-        let version: u64 = redis::cmd("INCR").arg(&name).query_async(&mut origin).await?;
-        let (kind, done) = match how {
-            0 | 1 => ("plain", plain_entry(register, &self.context).invalidate().await),
-            2 => ("cleared", cleared_all(&self.context).invalidate().await),
-            3 => {
-                // Nothing is promised of the old value but that it is not fresh.
-                let _ = cache.expire_tags([&name]).await;
-                return Ok(());
-            }
-            _ => ("register", cache.invalidate_tags([&name]).await),
-        };
-        if done.is_err() {
-            self.count(3);
-            return Ok(());
+    /// Changes registers and invalidates what shows them.
+    async fn write(&self, rng: &mut fastrand::Rng) -> RedisResult<()> {
+        let at = pick(rng, WRITERS.iter().map(|writer| writer.weight));
+        let writer = &WRITERS[at];
+        let mut register = register(rng);
+        let mut turn = None;
+        if writer.alone {
+            // Each register is written by one process, and there by one task at a time.
+            register = register / PROCESSES as u64 * PROCESSES as u64 + self.index as u64;
+            register = if register < REGISTERS { register } else { self.index as u64 };
+            turn = Some(self.turns[usize::try_from(register).expect("small")].lock().await);
         }
-        let mut note = redis::cmd("ZADD");
-        note.arg("acknowledged").arg("GT").arg(version).arg(format!("{kind}:{register}"));
-        note.exec_async(&mut origin).await?;
-        self.count(2);
+        let registers = writer.reach.of(register);
+        let mut change = redis::pipe();
+        change.atomic();
+        for register in registers.clone() {
+            change.incr(format!("register:{register}"), 1);
+        }
+        let versions: Vec<u64> = change.query_async(&mut self.context.origin.clone()).await?;
+        let own = usize::try_from(register - registers.start).expect("small");
+        let start = now();
+        let run = (writer.run)(&self.context, register, versions[own]);
+        let acknowledged = matches!(perhaps_dropped(rng, run).await, Some(Ok(())));
+        let head = [start, now(), at as u64, u64::from(acknowledged), registers.start];
+        tell(&line("w", &[&head[..], &versions].concat()));
+        drop(turn);
         Ok(())
     }
 
-    /// The oldest version that a call which begins now may return.
-    async fn due(&self, kind: &str, register: u64) -> RedisResult<u64> {
-        let mut ask = redis::cmd("ZSCORE");
-        ask.arg("acknowledged").arg(format!("{kind}:{register}"));
-        let due: Option<f64> = ask.query_async(&mut self.context.origin.clone()).await?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-        Ok(due.unwrap_or(0.0) as u64)
-    }
-
-    async fn read(&self, a: u64, b: u64, how: u8) -> RedisResult<()> {
-        let kind = match how {
-            0..=2 => "plain",
-            3 | 4 => "cleared",
-            _ => "register",
-        };
-        let due = (self.due(kind, a).await?, self.due("register", b).await?);
-        let context = &self.context;
-        let began = now_ms();
-        let (what, answer) = match how {
-            0 => ("plain_refresh", plain_refresh(a, context).await.map(|one| (one, None))),
-            1 | 2 => ("plain", plain(a, context).await.map(|one| (one, None))),
-            3 | 4 => ("cleared", cleared(a, context).await.map(|one| (one, None))),
-            5..=7 => ("tagged", tagged(a, context).await.map(|one| (one, None))),
-            8 => ("tagged_refresh", tagged_refresh(a, context).await.map(|one| (one, None))),
-            9..=11 => ("live", live(a, context.clone()).await.map(|one| (one, None))),
-            12 | 13 => ("valued", valued(a, context).await.map(|one| (one, None))),
-            14 | 15 => ("late", late(a, context).await.map(|one| (one, None))),
-            16 => ("late_refresh", late_refresh(a, context).await.map(|one| (one, None))),
-            _ => ("outer", outer(a, b, context).await.map(|(one, two)| (one, Some(two)))),
-        };
-        self.count(0);
-        let Ok((one, two)) = answer else {
-            self.count(1);
-            return Ok(());
-        };
-        self.check(what, one, due.0, began);
-        if let Some(two) = two {
-            self.check(what, two, due.1, began);
-        }
+    /// Sets, invalidates what was set, and looks.
+    async fn overtake(&self, rng: &mut fastrand::Rng) -> RedisResult<()> {
+        let Some(second) = overtake(&self.context, &self.server, rng).await? else { return Ok(()) };
+        let Second { register, version, writer, start, end, acknowledged } = second;
+        self.counts.add(OVERTAKEN);
+        let numbers = [start, end, writer as u64, u64::from(acknowledged), register, version];
+        tell(&line("w", &numbers));
+        let is_its = |reader: &&Reader| reader.function == Function::Put && !reader.forced;
+        let reader = READERS.iter().find(is_its).expect("what is set is read");
+        self.read(rng, reader, [register; 2]).await;
         Ok(())
     }
 
-    fn check(&self, what: &str, reading: Reading, due: u64, began: u64) {
-        // As old as it was when it was asked for: the rest is the call's own time.
-        let age = began.saturating_sub(reading.read_ms);
-        self.counts[4].fetch_max(age, Ordering::Relaxed);
-        if reading.version < due {
-            self.count(5);
-            let Reading { register, version, read_ms } = reading;
-            tell(&format!(
-                "violation {what}({register}) returned version {version}, read {} ms before the call; \
-                 {due} was acknowledged before it",
-                began.saturating_sub(read_ms)
-            ));
+    async fn read(&self, rng: &mut fastrand::Rng, reader: &Reader, asked: [u64; 2]) {
+        let start = now();
+        let answer = perhaps_dropped(rng, (reader.call)(&self.context, asked)).await;
+        let end = now();
+        self.counts.add(CALLS);
+        match answer {
+            Some(Ok(answer)) => tell_answer(reader, asked, &answer, start, end),
+            Some(Err(_)) => self.counts.add(FAILED),
+            None => self.counts.add(DROPPED),
         }
     }
+}
+
+fn tell_answer(reader: &Reader, asked: [u64; 2], answer: &Answer, start: u64, end: u64) {
+    let (function, forced) = (reader.function, u64::from(reader.forced));
+    let registers = &asked[..answer.readings.len()];
+    for (reading, &asked) in answer.readings.iter().zip(registers) {
+        if reading.register != asked {
+            tell(&format!("wrong {function:?}({asked}) returned {reading:?}"));
+        }
+        let &Reading { version, born, .. } = reading;
+        let head = [start, end, function as u64, answer.born, born, forced, asked, version];
+        tell(&line("r", &[&head[..], registers].concat()));
+    }
+}
+
+/// Some are asked for more than others.
+fn register(rng: &mut fastrand::Rng) -> u64 {
+    rng.u64(..REGISTERS).min(rng.u64(..REGISTERS))
+}
+
+fn pick(rng: &mut fastrand::Rng, weights: impl Iterator<Item = u32> + Clone) -> usize {
+    let sum: u32 = weights.clone().sum();
+    let mut left = rng.u32(..sum);
+    for (at, weight) in weights.enumerate() {
+        if left < weight {
+            return at;
+        }
+        left -= weight;
+    }
+    unreachable!("it is below their sum")
+}
+
+/// Some callers go away in the middle.
+async fn perhaps_dropped<F: Future>(rng: &mut fastrand::Rng, call: F) -> Option<F::Output> {
+    if rng.u8(..16) > 0 {
+        return Some(call.await);
+    }
+    // An invalidation is over soon, a body takes its time.
+    let longest = if rng.bool() { 1_000 } else { 30_000 };
+    tokio::time::timeout(Duration::from_micros(rng.u64(..longest)), call).await.ok()
 }
