@@ -11,6 +11,10 @@ pub use redis_cached_runtime::{
     invalidate_tags, invalidate_tags_after_commit, tag,
 };
 
+#[cfg(feature = "tower")]
+#[doc(inline)]
+pub use redis_cached_tower as tower;
+
 /// Pages to read beside the front page.
 pub mod docs {
     #[doc = include_str!("../docs/choosing-a-key.md")]

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::computation::{Asking, Body, Calling, Running};
 use crate::lookup::{self, Begun};
+use crate::outcome::Outcome;
 
 /// Answers a call from the store or by its body.
 pub fn answer<C: Calling>(call: &mut C) -> Answering<'_, C::Output> {
@@ -55,10 +56,25 @@ fn begin<R: Send>(asking: Asking<'_, R>) -> Result<R, Body<'_, R>> {
     let mut running = Running::new(returns, source);
     let target = running.target();
     match lookup::begin(target, forced, &mut running) {
-        Begun::Answered => Ok(running.returned()),
+        Begun::Answered(_) => Ok(running.returned()),
         Begun::Unanswered(asked) => Err(Box::pin(async move {
             lookup::answer(asked, &mut running).await;
             running.returned()
         })),
     }
+}
+
+/// Answers a call, and says how.
+pub async fn answer_told<C: Calling>(call: &mut C) -> (C::Output, Outcome)
+where
+    C::Output: Send,
+{
+    let Asking { forced, returns, source } = call.asked();
+    let mut running = Running::new(returns, source);
+    let target = running.target();
+    let outcome = match lookup::begin(target, forced, &mut running) {
+        Begun::Answered(outcome) => outcome,
+        Begun::Unanswered(asked) => lookup::answer(asked, &mut running).await,
+    };
+    (running.returned(), outcome)
 }

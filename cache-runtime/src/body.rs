@@ -79,6 +79,7 @@ pub(crate) struct Product {
     /// `false` where the function's `cache_if` says no.
     keep: bool,
     ttl: Option<Duration>,
+    window: Option<Duration>,
 }
 
 /// Encodes the answer; tells the function's author once if that is not as it should be.
@@ -99,11 +100,12 @@ pub(crate) fn product(
     request: &Request,
     outgoing: Result<Outgoing, EncodeError>,
 ) -> Result<Product, EncodeError> {
-    let Outgoing { encoded: Encoded { codec, fell_back, bytes, none }, keep, ttl } = outgoing?;
+    let Outgoing { encoded: Encoded { codec, fell_back, bytes, none }, keep, ttl, window } =
+        outgoing?;
     if fell_back {
         telemetry::warn_once(request.site, Warning::Fallback, "");
     }
-    Ok(Product { codec, payload: bytes.into(), none, keep, ttl })
+    Ok(Product { codec, payload: bytes.into(), none, keep, ttl, window })
 }
 
 /// Seals the product with a life that begins at `born_at`, and commits it under the lease.
@@ -120,7 +122,8 @@ pub(crate) async fn commit(
             .await
             .map(|ended| if ended { Commit::Unwanted } else { Commit::Refused });
     }
-    let policy = request.policy.with_ttl(product.none, product.ttl).checked(request.site);
+    let policy = request.policy.with_ttl(product.none, product.ttl).with_window(product.window);
+    let policy = policy.checked(request.site);
     let window = policy.window.and_then(|window| window.of(policy.ttl));
     let life = freshness::plan(
         lease.born_at(),

@@ -74,6 +74,8 @@ pub(crate) struct Outgoing {
     pub(crate) keep: bool,
     /// What `ttl_with` says.
     pub(crate) ttl: Option<Duration>,
+    /// What `window_with` says.
+    pub(crate) window: Option<Duration>,
 }
 
 /// What only its own function can do for a call.

@@ -11,11 +11,12 @@ use crate::computation::{Computation, Finished};
 use crate::faults::{self, Fault};
 use crate::frame::{self, Gathered};
 use crate::lease;
+use crate::outcome::Outcome;
 use crate::places::{self, Place};
 use crate::request::{Landed, Lead, Request, Shared};
 use crate::site::Warning;
-use crate::store::Old;
-use crate::telemetry::{self, Outcome};
+use crate::store::{Commit, Old};
+use crate::telemetry;
 
 /// Runs the body as the leader of a flight, under the lease in its baton if there is one. `deadline` is
 /// for what the store is asked before.
@@ -46,44 +47,50 @@ pub(crate) async fn compute(
         frame::hand_on(Some(&request.cache), &touched);
     }
     let shared = leader.answers_somebody();
-    let outcome = if leader.baton.is_some() { Outcome::Computed } else { Outcome::Unleased };
+    let leased = leader.baton.is_some();
+    let mut stored = false;
     match finished {
         Finished::Failed => {
             let failure = if shared { computation.answer().share_failure() } else { None };
             let shared = failure.map_or(Shared::Nothing, Shared::Failed);
-            fail(request, leader, Landed { shared, touched });
+            fail(request, leader, Landed { shared, touched, served: None });
         }
-        Finished::Value if leader.baton.is_some() || shared => {
-            match body::encode(request, computation) {
-                Some(product) => publish(request, leader, product, touched).await,
-                None => fail(request, leader, Landed { shared: Shared::Nothing, touched }),
+        Finished::Value if leased || shared => match body::encode(request, computation) {
+            Some(product) => stored = publish(request, leader, product, touched).await,
+            None => {
+                fail(request, leader, Landed { shared: Shared::Nothing, touched, served: None });
             }
-        }
+        },
         Finished::Value => leader.end(None),
     }
-    outcome
+    if leased { Outcome::Computed { stored } } else { Outcome::Unleased }
 }
 
 /// Answers those who share the value, commits it, and ends the flight for those who came too late:
-/// they find it stored. Goes on if the caller is dropped meanwhile.
-async fn publish(request: &Request, mut leader: Lead, product: Product, touched: Arc<Gathered>) {
+/// they find it stored. Goes on if the caller is dropped meanwhile. Says whether it was stored.
+async fn publish(
+    request: &Request,
+    mut leader: Lead,
+    product: Product,
+    touched: Arc<Gathered>,
+) -> bool {
     let shared = Shared::Value { codec: product.codec, payload: Arc::clone(&product.payload) };
-    leader.announce(Landed { shared, touched: Arc::clone(&touched) });
+    leader.announce(Landed { shared, touched: Arc::clone(&touched), served: None });
     let Some(lease) = leader.baton.take() else {
         leader.end(None);
-        return;
+        return false;
     };
-    let (done, wait) = oneshot::channel::<()>();
+    let (done, wait) = oneshot::channel();
     let request = request.clone();
     let work = request.cache.work.clone();
     work.spawn_errand(async move {
         // What went wrong has been told; the value is returned all the same.
-        let _ = body::commit(&request, lease, &product, &touched).await;
+        let committed = body::commit(&request, lease, &product, &touched).await;
         leader.end(None);
-        drop(done);
+        // The caller may be gone.
+        let _ = done.send(matches!(committed, Ok(Commit::Stored)));
     });
-    // The sender never sends: it is dropped at the end of the errand.
-    let _ = wait.await;
+    wait.await.unwrap_or(false)
 }
 
 /// Ends a flight that produced nothing to store: first the marker, then the waiters go on.
@@ -127,17 +134,20 @@ pub(crate) async fn recompute(request: &Request, computation: &mut dyn Computati
         Finished::Failed => None,
     };
     let request = request.clone();
-    let (done, wait) = oneshot::channel::<()>();
+    let (done, wait) = oneshot::channel();
     request.cache.work.clone().spawn_errand(async move {
         // What went wrong has been told; the value is returned all the same.
-        match product {
-            Some(product) => drop(body::commit(&request, lease, &product, &touched).await),
-            None => drop(lease.fail(Old::Stays).await),
-        }
-        drop(done);
+        let stored = if let Some(product) = product {
+            let committed = body::commit(&request, lease, &product, &touched).await;
+            matches!(committed, Ok(Commit::Stored))
+        } else {
+            drop(lease.fail(Old::Stays).await);
+            false
+        };
+        // The caller may be gone.
+        let _ = done.send(stored);
     });
-    let _ = wait.await;
-    Outcome::Computed
+    Outcome::Computed { stored: wait.await.unwrap_or(false) }
 }
 
 /// Runs the body for this caller only, without lease and without writing.
@@ -146,7 +156,7 @@ pub(crate) async fn recompute(request: &Request, computation: &mut dyn Computati
 /// wait for itself; nor after the function's `wait`, since waiting must end.
 pub(crate) async fn alone(request: &Request, computation: &mut dyn Computation) -> Outcome {
     let _place = places::wait(request).await;
-    let limited = !frame::inside_any() && Handle::try_current().is_ok();
+    let limited = !frame::inside_body() && Handle::try_current().is_ok();
     let _alone = if limited {
         tokio::time::timeout(request.policy.wait, request.cache.alone.acquire()).await.ok()
     } else {

@@ -10,11 +10,11 @@ use crate::site::Site;
 use crate::sync::lock;
 use crate::tags::{self, Nonce, Stamp};
 
-/// One body that a task is inside of.
+/// What a task is inside of: a body, or something else around which tags are gathered.
 pub(crate) struct Frame {
-    cache: Arc<Inner>,
-    site: &'static Site,
-    flight: FlightKey,
+    /// That of the innermost body.
+    cache: Option<Arc<Inner>>,
+    body: Option<(&'static Site, FlightKey)>,
     gathered: Mutex<Gathered>,
     around: Option<Arc<Frame>>,
 }
@@ -23,22 +23,22 @@ tokio::task_local! {
     static INSIDE: Arc<Frame>;
 }
 
-/// Why what was computed is not to be stored, whatever became of its lease. The later ones will be the same the
-/// next time.
+/// Why what was computed is not to be stored, whatever became of its lease. All but the first will be the same the
+/// next time; with the last two not all tags are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub(crate) enum Spoiled {
     #[error("values of two states of one tag were used")]
     Torn,
     #[error(
-        "it has more than 32 tags, with those of cached functions that its body calls; tag what is invalidated \
-         together with one tag"
-    )]
-    TooMany,
-    #[error(
         "its body calls a tagged function of another cache, and what is invalidated there is not invalidated here; use \
          one cache for both, or call that function's `_uncached`"
     )]
     Foreign,
+    #[error(
+        "it has more than 32 tags, with those of cached functions that its body calls; tag what is invalidated \
+         together with one tag"
+    )]
+    TooMany,
     #[error("the `Display` of something in a tag has failed; make it write a text for every value")]
     Unwritten,
 }
@@ -131,11 +131,21 @@ impl Frame {
     /// The frame of a body that starts now.
     pub(crate) fn of_body(request: &Request) -> Arc<Self> {
         Arc::new(Self {
-            cache: Arc::clone(&request.cache),
-            site: request.site,
-            flight: request.flight_key(),
+            cache: Some(Arc::clone(&request.cache)),
+            body: Some((request.site, request.flight_key())),
             gathered: Mutex::new(Gathered::for_entry()),
             around: current(),
+        })
+    }
+
+    /// The frame of what is no body, and gathers so many tags.
+    pub(crate) fn of_most(most: usize) -> Arc<Self> {
+        let around = current();
+        Arc::new(Self {
+            cache: around.as_ref().and_then(|around| around.cache.clone()),
+            body: None,
+            gathered: Mutex::new(Gathered::of_most(most)),
+            around,
         })
     }
 
@@ -168,17 +178,24 @@ pub(crate) fn current() -> Option<Arc<Frame>> {
 /// Whether this task is inside the body of the very computation that it asks for.
 pub(crate) fn inside_itself(request: &Request) -> bool {
     inside_one(|frame| {
-        Arc::ptr_eq(&frame.cache, &request.cache) && frame.flight == request.flight_key()
+        let of_cache = frame.cache.as_ref().is_some_and(|cache| Arc::ptr_eq(cache, &request.cache));
+        of_cache && frame.body.as_ref().is_some_and(|(_, flight)| *flight == request.flight_key())
     })
 }
 
 /// Whether this task is inside a body of this function, with whatever key.
 pub(crate) fn inside_function(site: &'static Site) -> bool {
-    inside_one(|frame| std::ptr::eq(frame.site, site))
+    inside_one(|frame| frame.body.as_ref().is_some_and(|(of, _)| std::ptr::eq(*of, site)))
 }
 
 /// Whether this task is inside any body.
-pub(crate) fn inside_any() -> bool {
+pub(crate) fn inside_body() -> bool {
+    // That of a frame is the innermost body's.
+    INSIDE.try_with(|frame| frame.cache.is_some()).unwrap_or(false)
+}
+
+/// Whether anybody gathers the tags that this task touches.
+pub(crate) fn gathers() -> bool {
     INSIDE.try_with(|_| ()).is_ok()
 }
 
@@ -208,7 +225,10 @@ pub(crate) fn hand_on(cache: Option<&Arc<Inner>>, touched: &Gathered) {
         return;
     }
     let _ = INSIDE.try_with(|frame| {
-        let foreign = cache.is_some_and(|cache| !Arc::ptr_eq(cache, &frame.cache));
+        let foreign = match (cache, &frame.cache) {
+            (Some(cache), Some(of_body)) => !Arc::ptr_eq(cache, of_body),
+            _ => false,
+        };
         frame.gather(|gathered| {
             gathered.absorb(touched);
             if foreign {
@@ -220,7 +240,7 @@ pub(crate) fn hand_on(cache: Option<&Arc<Inner>>, touched: &Gathered) {
 
 /// Hands on what a stored value carries.
 pub(crate) fn hand_on_stamps<'s>(cache: &Arc<Inner>, stamps: impl Iterator<Item = Stamp<'s>>) {
-    if inside_any() {
+    if gathers() {
         hand_on(Some(cache), &inherited(stamps));
     }
 }

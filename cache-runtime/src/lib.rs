@@ -27,6 +27,7 @@ mod flight;
 mod frame;
 mod freshness;
 mod functions;
+mod gathering;
 mod handle;
 mod invalidate;
 mod journal;
@@ -35,6 +36,7 @@ mod key_hash;
 mod lease;
 mod left_behind;
 mod lookup;
+mod outcome;
 mod places;
 mod policy;
 #[doc(hidden)]

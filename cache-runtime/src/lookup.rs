@@ -22,6 +22,7 @@ use crate::flight::{Landing, Seat};
 use crate::frame::{self, Gathered};
 use crate::freshness::{self, Freshness};
 use crate::lease::{self, Taken};
+use crate::outcome::{Outcome, Served};
 use crate::places;
 use crate::private::Target;
 use crate::refresh;
@@ -30,7 +31,7 @@ use crate::seen::{self, Seen};
 use crate::site::Warning;
 use crate::store::Waited;
 use crate::tags::Standing;
-use crate::telemetry::{self, Outcome};
+use crate::telemetry;
 
 /// How often one call looks up again before it computes on its own.
 const MOST_ROUNDS: usize = 4;
@@ -49,18 +50,20 @@ struct Shareable {
     bytes: Vec<u8>,
     payload: Range<usize>,
     touched: Option<Gathered>,
+    served: Served,
 }
 
 impl Shareable {
     fn landed(&self) -> Landed {
         let payload = self.bytes[self.payload.clone()].into();
         let touched = Arc::new(self.touched.clone().unwrap_or_default());
-        Landed { shared: Shared::Value { codec: self.codec, payload }, touched }
+        let shared = Shared::Value { codec: self.codec, payload };
+        Landed { shared, touched, served: Some(self.served) }
     }
 }
 
-/// Answers the call: afterwards the computation holds what the caller gets. Without a cache or a key
-/// that is what the body gives.
+/// Answers the call, and says how: afterwards the computation holds what the caller gets. Without a cache
+/// or a key that is what the body gives.
 ///
 /// The future is boxed: the compiler makes a copy of an `async fn` in every crate that awaits it, with
 /// all that it awaits itself, and of a `dyn Future` it makes none.
@@ -70,7 +73,7 @@ impl Shareable {
 pub(crate) fn answer<'c>(
     asked: Result<Asked, Gathered>,
     computation: &'c mut (dyn Computation + 'c),
-) -> Boxed<'c, ()> {
+) -> Boxed<'c, Outcome> {
     let Asked { request, forced } = match asked {
         Ok(asked) => asked,
         Err(mut tags) => {
@@ -80,6 +83,7 @@ pub(crate) fn answer<'c>(
                 // To a body around it the function is code like any other, that says what it reads.
                 computation.answer().tag(&mut tags);
                 frame::hand_on(None, &tags);
+                Outcome::Bypassed
             });
         }
     };
@@ -90,13 +94,13 @@ pub(crate) fn answer<'c>(
             read_or_fill(&request, computation).await
         };
         telemetry::answered(request.site, &request.key, outcome);
+        outcome
     })
 }
 
 /// What a call has come to before it waits for anything.
-#[expect(clippy::large_enum_variant, reason = "taken apart at once, and kept by nobody")]
 pub(crate) enum Begun {
-    Answered,
+    Answered(Outcome),
     /// What to go on with: without a cache or a key only the tags of what the body will give.
     Unanswered(Result<Asked, Gathered>),
 }
@@ -119,7 +123,7 @@ pub(crate) fn begin(
         && let Some(outcome) = read_at_once(request, computation)
     {
         telemetry::answered(request.site, &request.key, outcome);
-        return Begun::Answered;
+        return Begun::Answered(outcome);
     }
     Begun::Unanswered(asked)
 }
@@ -277,22 +281,25 @@ fn classify(
         Ok(Offered::Refused) => return miss("not accepted"),
         Err(_) => return Classified::Damaged(judged),
     }
+    let served = Served::new(found.life, now);
     let outcome = if freshness == Freshness::Stale {
         refresh::consider(request, computation, judged, found.life, standing);
-        Outcome::Stale
+        Outcome::Stale(served)
     } else {
-        Outcome::Hit
+        Outcome::Hit(served)
     };
     let codec = found.codec;
     // To nobody else it says anything.
-    let asks = whose == Whose::All || frame::inside_any();
+    let asks = whose == Whose::All || frame::gathers();
     let touched = (asks && found.has_stamps()).then(|| frame::inherited(found.stamps.clone()));
     if let Some(touched) = &touched {
         frame::hand_on(Some(&request.cache), touched);
     }
     let hit = match payload {
-        Cow::Owned(bytes) => Shareable { codec, payload: 0..bytes.len(), bytes, touched },
-        Cow::Borrowed(_) => Shareable { codec, payload: found.place, bytes: seen.stored, touched },
+        Cow::Owned(bytes) => Shareable { codec, payload: 0..bytes.len(), bytes, touched, served },
+        Cow::Borrowed(_) => {
+            Shareable { codec, payload: found.place, bytes: seen.stored, touched, served }
+        }
     };
     Classified::Answered(outcome, hit)
 }
@@ -434,7 +441,7 @@ async fn wait(
                 return alone(request, computation).await;
             }
             frame::hand_on(Some(&request.cache), &landed.touched);
-            Outcome::Shared
+            Outcome::Shared(landed.served)
         }
         Landing::TookOver(leader) if leader.baton.is_none() && reachable => {
             lead(request, computation, leader, None).await

@@ -153,6 +153,14 @@ impl Policy {
         self
     }
 
+    /// The policy of a value that may have a window of its own.
+    pub(crate) fn with_window(mut self, of_value: Option<Duration>) -> Self {
+        if let Some(window) = of_value {
+            self.window = (!window.is_zero()).then_some(Window::Fixed(window));
+        }
+        self
+    }
+
     /// Whether hits are refreshed behind their callers.
     pub(crate) fn refreshes(&self) -> bool {
         self.window.is_some()

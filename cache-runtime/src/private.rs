@@ -9,16 +9,18 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use crate::answering::{Answering, answer};
+pub use crate::answering::{Answering, answer, answer_told};
 use crate::cache::{self, Cache};
 use crate::codec::Format;
 pub use crate::computation::{Call, Calling};
 pub use crate::entries::Entries;
 use crate::error::SharedError;
+pub use crate::gathering::{Gathering, tag_name};
 pub use crate::handle::Entry;
 use crate::key::Piece;
 pub use crate::key::Segment;
 use crate::key_hash::key_hash;
+pub use crate::outcome::{Outcome, Served};
 pub use crate::policy::Policy;
 pub use crate::returns::{Optional, Returns, Said, Says, Shape, Stored, Tagging};
 pub use crate::site::{Extras, Site};

@@ -9,6 +9,7 @@ use crate::flight::{Leader, Waiter};
 use crate::frame::Gathered;
 use crate::key::Key;
 use crate::lease::Lease;
+use crate::outcome::Served;
 use crate::policy::Policy;
 use crate::site::Site;
 use crate::tags::Tag;
@@ -45,6 +46,8 @@ pub(crate) struct FlightKey {
 pub(crate) struct Landed {
     pub(crate) shared: Shared,
     pub(crate) touched: Arc<Gathered>,
+    /// Where it was found stored.
+    pub(crate) served: Option<Served>,
 }
 
 #[derive(Clone)]

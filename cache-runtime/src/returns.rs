@@ -138,6 +138,7 @@ pub struct Said<T> {
     cache_if: Option<fn(&T) -> bool>,
     accept_if: Option<fn(&T) -> bool>,
     ttl_with: Option<fn(&T) -> Duration>,
+    window_with: Option<fn(&T) -> Duration>,
     tags: Option<fn(&T, &mut Tagging<'_>)>,
 }
 
@@ -164,7 +165,8 @@ impl Tagging<'_> {
 }
 
 impl<T> Said<T> {
-    const NOTHING: Self = Self { cache_if: None, accept_if: None, ttl_with: None, tags: None };
+    const NOTHING: Self =
+        Self { cache_if: None, accept_if: None, ttl_with: None, window_with: None, tags: None };
 }
 
 /// [`Said`], or `()`, which takes no room in a call.
@@ -219,9 +221,10 @@ impl<T> Form<T> {
 
     pub(crate) fn outgoing(&self, value: &T) -> Result<Outgoing, EncodeError> {
         let ttl = self.said.ttl_with.map(|ttl_with| ttl_with(value));
+        let window = self.said.window_with.map(|window_with| window_with(value));
         let keep = self.said.cache_if.is_none_or(|cache_if| cache_if(value))
             && ttl != Some(Duration::ZERO);
-        Ok(Outgoing { encoded: ((self.coding)().encode)(value)?, keep, ttl })
+        Ok(Outgoing { encoded: ((self.coding)().encode)(value)?, keep, ttl, window })
     }
 
     /// Adds the tags that a value tells of.
@@ -354,6 +357,12 @@ impl<T, R, X: Says<T>> Returns<T, R, X> {
     #[must_use]
     pub fn ttl_with(self, ttl_with: fn(&T) -> Duration) -> Returns<T, R, Said<T>> {
         self.saying(|said| said.ttl_with = Some(ttl_with))
+    }
+
+    /// How long before its end a value is stale; of nothing, never.
+    #[must_use]
+    pub fn window_with(self, window_with: fn(&T) -> Duration) -> Returns<T, R, Said<T>> {
+        self.saying(|said| said.window_with = Some(window_with))
     }
 
     /// Which tags a value tells of.

@@ -35,6 +35,7 @@ pub struct Extras {
     same_entries_as: Option<fn() -> &'static Site>,
     tags: &'static [&'static str],
     clearable: bool,
+    tags_late: bool,
 }
 
 /// What a function comes to know while it runs.
@@ -92,7 +93,7 @@ impl Extras {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "generated code only")]
     pub const fn new() -> Self {
-        Self { name: None, same_entries_as: None, tags: &[], clearable: false }
+        Self { name: None, same_entries_as: None, tags: &[], clearable: false, tags_late: false }
     }
 
     /// A name that stays when the function moves.
@@ -113,6 +114,13 @@ impl Extras {
     #[must_use]
     pub const fn tags(mut self, tags: &'static [&'static str]) -> Self {
         self.tags = tags;
+        self
+    }
+
+    /// Its bodies tell of tags, the first of them already.
+    #[must_use]
+    pub const fn tags_late(mut self) -> Self {
+        self.tags_late = true;
         self
     }
 
@@ -214,7 +222,7 @@ impl Site {
     /// not asked. Should it have some after all, one value is not stored.
     pub(crate) fn may_tag_late(&self) -> bool {
         let plain_bodies = self.state().plain_bodies.load(Ordering::Relaxed);
-        plain_bodies == TAGS_LATE || plain_bodies < PLAIN
+        self.extras().tags_late || plain_bodies == TAGS_LATE || plain_bodies < PLAIN
     }
 
     /// Whether its entries carry tags that are not known before.

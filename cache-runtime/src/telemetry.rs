@@ -1,32 +1,9 @@
 //! What is told to `tracing`: function name and key digest, never the key.
 
 use crate::key::Key;
+use crate::outcome::Outcome;
 use crate::site::{Site, Warning};
 use crate::store::StoreError;
-
-/// How one call was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Hit,
-    Stale,
-    Computed,
-    Shared,
-    Unleased,
-    Bypassed,
-}
-
-impl Outcome {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Stale => "stale",
-            Self::Computed => "computed",
-            Self::Shared => "shared",
-            Self::Unleased => "computed without a lease",
-            Self::Bypassed => "bypassed",
-        }
-    }
-}
 
 macro_rules! told {
     ($site:expr, $key:expr, $($rest:tt)*) => {
