@@ -225,9 +225,9 @@ mod tests {
     fn requests_that_differ_in_a_header_are_other_variants() {
         let of = |lines: &[&str]| {
             let mut headers = HeaderMap::new();
-            lines.iter().for_each(|line| {
+            for line in lines {
                 headers.append(ACCEPT, line.parse().unwrap());
-            });
+            }
             variant(&[ACCEPT], &headers)
         };
         assert_eq!(of(&["a", "b"]), of(&["a, b"]));
