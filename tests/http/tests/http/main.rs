@@ -5,7 +5,9 @@
 mod clients;
 mod credentials;
 mod freshness;
+mod hostile;
 mod invalidation;
+mod kept;
 mod stage;
 mod surrogate;
 mod unstored;

@@ -20,6 +20,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use redis_cached::Cache;
 use redis_cached_tests::{Gate, RedisServer, in_time};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
@@ -79,8 +80,22 @@ impl Process {
         Self(address)
     }
 
+    pub(crate) async fn stream(&self) -> TcpStream {
+        TcpStream::connect(self.0).await.expect("it listens")
+    }
+
+    /// What comes back for these bytes until the connection is closed.
+    pub(crate) async fn raw(&self, request: &str) -> String {
+        let mut stream = self.stream().await;
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        in_time("an answer", read).await.expect("the tests' bodies are texts");
+        answer
+    }
+
     pub(crate) async fn connect(&self) -> Connection {
-        let stream = TcpStream::connect(self.0).await.expect("it listens");
+        let stream = self.stream().await;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .expect("it speaks HTTP");
