@@ -31,7 +31,8 @@ pub(crate) fn judge(
     let has_window = life.due_at < life.ttl_end;
     let by_hand = life.due_at == 0 || standing == Standing::Expired;
     match now {
-        _ if by_hand && !refreshes => Freshness::Expired,
+        // Whose `due_at` was patched may have had a window.
+        _ if by_hand && !(refreshes && has_window) => Freshness::Expired,
         _ if by_hand => Freshness::Stale,
         _ if !has_window => Freshness::Fresh,
         Some(now) if now < life.due_at => Freshness::Fresh,

@@ -16,6 +16,12 @@ impl Gathering {
         Self(Frame::of_most(tags))
     }
 
+    /// The same, where anybody around gathers.
+    #[must_use]
+    pub fn around(tags: usize) -> Option<Self> {
+        frame::gathers().then(|| Self::of_most(tags))
+    }
+
     /// Runs something, or a part of it, whose tags are gathered.
     pub fn within<R>(&self, run: impl FnOnce() -> R) -> R {
         self.0.within(run)

@@ -92,7 +92,10 @@ fn finish<B: Body<Data = Bytes>>(
             response.headers_mut().remove(header);
         }
     } else if asked.is_head {
-        if let Some(length) = response.body().size_hint().exact() {
+        // RFC 9110 §8.6: what has no content says no length.
+        let has_content = response.status() != StatusCode::NO_CONTENT;
+        let length = response.body().size_hint().exact().filter(|_| has_content);
+        if let Some(length) = length {
             response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
         }
         *response.body_mut() = CacheBody::whole(Bytes::new());

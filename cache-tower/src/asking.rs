@@ -6,6 +6,7 @@ use http::header::{
     UPGRADE,
 };
 use http::request::Parts;
+use http::uri::Scheme;
 use http::{Extensions, HeaderValue, Method, Uri};
 
 use crate::directives::CacheControl;
@@ -26,10 +27,12 @@ pub(crate) enum Forward {
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) resource: Id,
-    /// Without an `@`, which stands between it and the path.
     pub(crate) host: String,
     /// With the query.
     pub(crate) path: String,
+    /// What the service sees as the path, where that is another.
+    pub(crate) seen_path: String,
+    pub(crate) is_secure: bool,
     pub(crate) credentials: Credentials,
     pub(crate) conditions: Conditions,
     pub(crate) is_head: bool,
@@ -89,17 +92,22 @@ impl Asked {
         }
         let uri = whole_uri(&parts.uri, &parts.extensions);
         let host = host(uri, headers).ok_or(Forward::Bypass("host"))?;
-        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let path = path_of(uri).to_owned();
+        let seen_path = path_of(&parts.uri);
+        let seen_path = if seen_path == path { "" } else { seen_path }.to_owned();
         let credentials = Credentials::of(headers);
+        let is_secure = uri.scheme() == Some(&Scheme::HTTPS);
         let mut digest = blake3::Hasher::new();
-        digest.update(&[u8::from(credentials.any())]);
-        digest.update(host.as_bytes()).update(b"@").update(path.as_bytes());
+        digest.update(&[u8::from(credentials.any()), u8::from(is_secure)]);
+        for part in [&host, &path, &seen_path] {
+            digest.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+        }
         let conditions = Conditions {
             none_match: headers.get_all(IF_NONE_MATCH).iter().cloned().collect(),
             modified_since: headers.get(IF_MODIFIED_SINCE).cloned(),
         };
         let resource = *digest.finalize().as_bytes();
-        Ok(Self { resource, host, path, credentials, conditions, is_head })
+        Ok(Self { resource, host, path, seen_path, is_secure, credentials, conditions, is_head })
     }
 
     /// The request as the handler gets it, so that its response is a whole one, for everybody.
@@ -110,16 +118,22 @@ impl Asked {
     }
 }
 
+/// What the tags begin with that the layer gives to responses.
+pub(crate) const OF_URI: &str = "response://";
+
 /// The tag of all responses of one URI.
 pub(crate) fn tag_of(host: &str, path: &str) -> String {
-    format!("response:{host}@{path}")
+    format!("{OF_URI}{host}{path}")
+}
+
+fn path_of(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", |path| path.as_str())
 }
 
 /// That of the request, where a write says what it has changed.
 pub(crate) fn tag_of_request(parts: &Parts) -> Option<String> {
     let uri = whole_uri(&parts.uri, &parts.extensions);
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    Some(tag_of(&host(uri, &parts.headers)?, path))
+    Some(tag_of(&host(uri, &parts.headers)?, path_of(uri)))
 }
 
 #[cfg(feature = "axum")]
@@ -136,10 +150,16 @@ fn whole_uri<'p>(uri: &'p Uri, _: &'p Extensions) -> &'p Uri {
 fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let mut hosts = headers.get_all(HOST).iter();
     let (header, second) = (hosts.next(), hosts.next());
+    let header = header.map(|header| header.to_str());
     let host = match (uri.authority(), header) {
         _ if second.is_some() => return None,
+        (_, Some(Err(_))) => return None,
+        // The handler may look at either.
+        (Some(authority), Some(Ok(header))) if !header.eq_ignore_ascii_case(authority.as_str()) => {
+            return None;
+        }
         (Some(authority), _) => authority.as_str(),
-        (None, Some(header)) => header.to_str().ok()?,
+        (None, Some(Ok(header))) => header,
         (None, None) => "",
     };
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
@@ -160,9 +180,30 @@ pub(crate) fn variant(vary: &[HeaderName], headers: &HeaderMap) -> blake3::Hash 
             line.extend_from_slice(if n == 0 { b"=" } else { b", " });
             line.extend_from_slice(value.as_bytes().trim_ascii());
         }
+        if name.as_str() == "forwarded" {
+            line = links_of(line);
+        }
         add(&line);
     }
     digest.finalize()
+}
+
+/// Of a `Forwarded` what links are built of, and not for whom it was forwarded, which would give each client a
+/// variant of its own.
+fn links_of(line: Vec<u8>) -> Vec<u8> {
+    // What is quoted may hold anything.
+    if line.contains(&b'"') {
+        return line;
+    }
+    let mut links = Vec::new();
+    for pair in line.strip_prefix(b"=").unwrap_or(&line).split(|byte| b",;".contains(byte)) {
+        let pair = pair.trim_ascii().to_ascii_lowercase();
+        if pair.starts_with(b"host=") || pair.starts_with(b"proto=") {
+            links.push(b',');
+            links.extend(pair);
+        }
+    }
+    links
 }
 
 #[cfg(test)]
@@ -218,6 +259,26 @@ mod tests {
             ("GET", &[("host", "a@b")], Forward::Bypass("host")),
         ] {
             assert_eq!(asked(method, "/", headers).unwrap_err(), expected, "{method} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn of_forwarded_only_what_links_are_made_of_counts() {
+        let of = |line: &str| {
+            let name = HeaderName::from_static("forwarded");
+            let headers = HeaderMap::from_iter([(name.clone(), line.parse().unwrap())]);
+            variant(&[name], &headers)
+        };
+        assert_eq!(of("for=1.2.3.4"), of("for=5.6.7.8;by=x"));
+        assert_eq!(of("for=1;Host=a, for=2"), of("host=A"));
+        for (one, other) in [
+            ("for=1", "host=a"),
+            ("host=a", "host=b"),
+            ("proto=http", "proto=https"),
+            ("host=a, host=b", "host=b, host=a"),
+            ("for=\"x;host=a\"", "for=\"x;host=b\""),
+        ] {
+            assert_ne!(of(one), of(other), "{one} {other}");
         }
     }
 

@@ -14,6 +14,8 @@ pub struct CacheBody<B: Body>(Kind<B>);
 
 enum Kind<B: Body> {
     Whole(Bytes),
+    /// Of no length that could be told.
+    Cut(Option<Bytes>),
     Through {
         /// What has been read of it.
         read: VecDeque<Result<Frame<Bytes>, B::Error>>,
@@ -37,15 +39,17 @@ impl<B: Body<Data = Bytes>> CacheBody<B> {
         Self(Kind::Whole(bytes))
     }
 
+    /// One that ends before the length that it has said, which whoever sends it is to notice.
+    pub(crate) fn cut(bytes: Bytes) -> Self {
+        Self(Kind::Cut(Some(bytes)))
+    }
+
     pub(crate) fn through(body: B) -> Self {
         Self(Kind::Through { read: VecDeque::new(), rest: Some(Box::pin(body)) })
     }
 
     /// Reads a body up to so many bytes. Nothing of what was read is lost where there are more.
     pub(crate) async fn read(body: B, most: usize) -> Read<B> {
-        if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
-            return Read::Beyond(Self::through(body), "too-large", true);
-        }
         let mut body = Box::pin(body);
         let mut read = VecDeque::new();
         let mut len = 0;
@@ -94,6 +98,7 @@ impl<B: Body<Data = Bytes>> Body for CacheBody<B> {
         match &mut self.0 {
             Kind::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Kind::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Kind::Cut(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Through { read, rest } => match (read.pop_front(), rest) {
                 (Some(frame), _) => Poll::Ready(Some(frame)),
                 (None, Some(rest)) => rest.as_mut().poll_frame(cx),
@@ -105,6 +110,7 @@ impl<B: Body<Data = Bytes>> Body for CacheBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Whole(bytes) => bytes.is_empty(),
+            Kind::Cut(bytes) => bytes.is_none(),
             Kind::Through { read, rest } => {
                 read.is_empty() && rest.as_ref().is_none_or(Body::is_end_stream)
             }
@@ -114,6 +120,7 @@ impl<B: Body<Data = Bytes>> Body for CacheBody<B> {
     fn size_hint(&self) -> SizeHint {
         let (read, rest) = match &self.0 {
             Kind::Whole(bytes) => return SizeHint::with_exact(bytes.len() as u64),
+            Kind::Cut(_) => return SizeHint::default(),
             Kind::Through { read, rest } => (read, rest),
         };
         // One that will break has no length that it could be told to have.

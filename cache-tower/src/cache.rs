@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,16 +11,16 @@ use bytes::Bytes;
 use http::header::HeaderName;
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
-use redis_cached_runtime::private::{self, Extras, Outcome, Policy, Site, Target};
+use redis_cached_runtime::private::{self, Extras, Gathering, Outcome, Policy, Site, Target};
 use redis_cached_runtime::{Cache, Invalidation, invalidate_tags_after_commit};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::answering;
 use crate::asking::{self, Asked, Credentials, Forward};
 use crate::body::CacheBody;
-use crate::resources::Resources;
+use crate::resources::{Resources, Way};
 use crate::stored::{self, Rules, Stored, Unstorable};
+use crate::{answering, surrogate};
 
 /// What a service answers with behind this layer, or an error of the service.
 type Answer<B, E> = Result<Response<CacheBody<B>>, E>;
@@ -58,23 +58,25 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// - what was asked for with `Authorization` or `Cookie`, **unless it says that it is for all**: `public` or `s-maxage`
 ///   (RFC 9111 §3.5). Requests with and without them share nothing
 /// - `text/event-stream`
-/// - a body longer than [`max_body`](Self::max_body), or with trailers: it is passed through as it comes. A body that
+/// - what is about the moment: 401, 403, 407, 408, 429
+/// - a body longer than [`max_body`](Self::max_body), shorter than its `Content-Length`, or with trailers: it is passed through as it comes. A body that
 ///   may be stored is read to its end before the client gets its first byte
 /// - the answer to a request with `Cache-Control: no-store`, `Range`, `If-Match`, `Upgrade` or a body: the handler gets
 ///   these as they are. Other directives of requests are not heeded: no client can have the cache emptied
 ///
-/// Once a URI has given a response that is never to be stored, requests for it go past the cache for a minute, or
-/// until one that may be.
+/// Once a URI has given a response that is not to be stored, its requests go past the cache: for a minute, after a
+/// failure for five seconds, or until there is one that may be. They do not wait for each other. Then one of them
+/// tries again.
 ///
 /// # What tells responses apart
 ///
-/// Host, path and query; whether there are credentials; and the headers that the response names in `Vary`, besides
-/// `X-Forwarded-Host` and `X-Forwarded-Proto`, which services tend to build links of without saying so
-/// ([`vary_on`](Self::vary_on)). Layers of one namespace are told apart by the name that is given to
+/// Scheme, where the request names it, host, path and query; whether there are credentials; and the headers that the response names in `Vary`, besides
+/// `X-Forwarded-Host`, `X-Forwarded-Proto` and the `host` and `proto` of `Forwarded`, which services tend to build
+/// links of without saying so ([`vary_on`](Self::vary_on)). Layers of one namespace are told apart by the name that is given to
 /// [`new`](Self::new).
 ///
 /// **Inside a nested router of axum** the path has lost its front, and `/a/list` would be served for `/b/list`. The
-/// feature `axum` has the layer look at the whole one.
+/// feature `axum` has the layer look at the whole one as well.
 ///
 /// # What goes out
 ///
@@ -98,7 +100,7 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// # What the service has to be
 ///
 /// `Clone`, and its request body `Default`, as those of axum and of `http-body-util` are: a response is fetched again
-/// without a client. hyper's own `Incoming` has to be mapped to one of them. A service that is not ready is waited
+/// without a client, with the headers and extensions of the request that found it stale. hyper's own `Incoming` has to be mapped to one of them. A service that is not ready is waited
 /// for only where it is asked.
 ///
 /// When the server is down, the service is asked each time, as if there were no cache.
@@ -131,7 +133,7 @@ impl ResponseCache {
     /// or an older version of this one, whose responses are not to be served any more.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        let forwarded = ["x-forwarded-host", "x-forwarded-proto"];
+        let forwarded = ["forwarded", "x-forwarded-host", "x-forwarded-proto"];
         let rules = Rules {
             default_ttl: None,
             max_body: MAX_BODY,
@@ -167,10 +169,13 @@ impl ResponseCache {
     }
 
     /// Headers of requests that every response depends on, whether it says so or not. They take the place of
-    /// `X-Forwarded-Host` and `X-Forwarded-Proto`.
+    /// `Forwarded`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
     #[must_use]
     pub fn vary_on(self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.with(|settings| settings.rules.vary = headers.into_iter().collect())
+        self.with(|settings| {
+            settings.rules.vary = headers.into_iter().collect();
+            stored::sort(&mut settings.rules.vary);
+        })
     }
 
     /// The tag of all that is stored for a URI, to invalidate it by hand: in all its variants, in all layers.
@@ -243,14 +248,50 @@ struct Exchange<S, Q> {
     request: Request<Q>,
 }
 
+const FAILED: Unstorable = Unstorable { why: "failed", always: false, is_told_by_head: true };
+
+fn handed<T>(value: T) -> Handed<T> {
+    Arc::new(Mutex::new(Some(value)))
+}
+
+/// A request is taken by what handles it, which is once; what that gives is taken by the one that had it handled.
+fn taken<T>(handed: &Handed<T>) -> T {
+    match lock(handed).take() {
+        Some(value) => value,
+        None => unreachable!("it is taken once"),
+    }
+}
+
+async fn within<F: Future>(gathering: Option<&Gathering>, future: F) -> F::Output {
+    let Some(gathering) = gathering else { return future.await };
+    let mut future = pin!(future);
+    poll_fn(|cx| gathering.within(|| future.as_mut().poll(cx))).await
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What comes instead of a response that can be stored.
+/// What comes instead of a response that can be stored. It is of the request that was handled; to those who have
+/// waited for it, it says that they go on themselves.
 enum Passed<B: Body, E> {
-    Through(Response<CacheBody<B>>, Unstorable),
-    Failed(E),
+    Through(Handed<Response<CacheBody<B>>>, Unstorable),
+    Failed(Handed<E>),
+    /// Nothing was handled: this was known before.
+    Aside,
+}
+
+/// Something that one of those who share it takes.
+type Handed<T> = Arc<Mutex<Option<T>>>;
+
+impl<B: Body, E> Clone for Passed<B, E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Through(response, why) => Self::Through(Arc::clone(response), *why),
+            Self::Failed(error) => Self::Failed(Arc::clone(error)),
+            Self::Aside => Self::Aside,
+        }
+    }
 }
 
 impl<S, Q, B> Exchange<S, Q>
@@ -268,6 +309,7 @@ struct Args<S, Q> {
     exchange: Waiting<S, Q>,
     layer: Arc<Layered>,
     asked: Arc<Asked>,
+    way: Way,
     variant: String,
 }
 
@@ -280,7 +322,7 @@ static SITE: Site = Site::new(
     module_path!(),
     "response",
     private::nowhere,
-    "http:{name}:{credentials}:{host}@{path}:{variant}",
+    "http:{name}:{whose}:{host}@{path}:{seen_path}:{variant}",
     &POLICY,
 )
 .with(&EXTRAS);
@@ -300,29 +342,30 @@ impl Layered {
         let (parts, body) = exchange.request.into_parts();
         let asked = Asked::of(&parts, !body.is_end_stream());
         let (asked, why) = match asked {
-            Ok(asked) if self.resources.get(&asked.resource).passes() => {
-                (Some(asked), Forward::Bypass("not-stored-before"))
-            }
-            Ok(asked) => return self.answer(exchange.service, parts, body, asked).await,
+            Ok(asked) => match self.resources.way(&asked.resource) {
+                Way::Past => (Some(asked), Forward::Bypass("not-stored-before")),
+                way => return self.answer(exchange.service, parts, body, asked, way).await,
+            },
             Err(why) => (None, why),
         };
-        let changed = (why == Forward::Method && !parts.method.is_safe())
-            .then(|| asking::tag_of_request(&parts));
+        let changes = why == Forward::Method && !parts.method.is_safe();
+        let tag = changes.then(|| asking::tag_of_request(&parts)).flatten();
         let request = Request::from_parts(parts, body);
-        let response = Exchange { service: exchange.service, request }.run().await?;
-        if let Some(asked) = asked {
-            let rules = &self.settings.rules;
-            let (status, headers) = (response.status(), response.headers());
-            if stored::life(status, headers, asked.credentials, rules).is_ok() {
-                let known = self.resources.get(&asked.resource);
-                self.resources.learn(&asked.resource, &known.vary);
-            }
+        let exchange = Exchange { service: exchange.service, request };
+        if let Some(tag) = tag {
+            let response = self.write(exchange, tag).await?;
+            return Ok(answering::forwarded(response, why));
         }
-        let succeeded = response.status().is_success() || response.status().is_redirection();
-        if let Some(Some(tag)) = changed.filter(|_| succeeded) {
-            self.invalidate(tag).await;
+        let response = exchange.run().await?;
+        if let Some(asked) = asked {
+            self.see(&response, &asked);
         }
         Ok(answering::forwarded(response, why))
+    }
+
+    fn see<B: Body>(&self, response: &Response<B>, asked: &Asked) {
+        let judged = stored::judge(response, asked.credentials, &self.settings.rules);
+        self.resources.see(&asked.resource, judged.map(drop));
     }
 
     async fn answer<S, Q, B>(
@@ -331,6 +374,7 @@ impl Layered {
         mut parts: http::request::Parts,
         body: Q,
         asked: Asked,
+        way: Way,
     ) -> Answer<B, S::Error>
     where
         S: Service<Request<Q>, Response = Response<B>> + Clone + Send + 'static,
@@ -345,7 +389,12 @@ impl Layered {
         let request = Request::from_parts(parts, body);
         let waiting: Waiting<S, Q> = Arc::new(Mutex::new(Some(Exchange { service, request })));
         for _ in 0..MOST_ROUNDS {
-            let (answered, outcome) = self.look_up(&waiting, &asked).await;
+            // Of a response for another request the tags are not this one's.
+            let gathering = Gathering::around(surrogate::MOST_TAGS);
+            let looked_up = self.look_up(&waiting, &asked, way);
+            let (answered, outcome) = within(gathering.as_ref(), looked_up).await;
+            let hand_on = || drop(gathering.map(Gathering::end));
+            let is_own = lock(&waiting).is_none();
             match answered {
                 Ok(stored) => {
                     self.resources.learn(&asked.resource, &stored.vary());
@@ -354,24 +403,43 @@ impl Layered {
                         .as_ref()
                         .is_none_or(|exchange| stored.is_for(exchange.request.headers()));
                     if is_for {
+                        hand_on();
                         return Ok(answering::serve(stored, outcome, &asked));
                     }
                 }
-                Err(Passed::Through(response, why)) => {
-                    if why.always {
-                        self.resources.pass(&asked.resource);
-                    }
-                    return Ok(answering::pass_on(response, &asked, why.why));
+                Err(Passed::Through(response, why)) if is_own => {
+                    hand_on();
+                    return Ok(answering::pass_on(taken(&response), &asked, why.why));
                 }
-                Err(Passed::Failed(error)) => return Err(error),
+                Err(Passed::Failed(error)) if is_own => {
+                    hand_on();
+                    return Err(taken(&error));
+                }
+                Err(Passed::Through(_, why)) => return self.alone(&waiting, &asked, why.why).await,
+                Err(Passed::Failed(_)) => return self.alone(&waiting, &asked, "failed").await,
+                Err(Passed::Aside) => {
+                    return self.alone(&waiting, &asked, "not-stored-before").await;
+                }
             }
         }
-        let exchange = lock(&waiting).take();
-        let Some(exchange) = exchange else {
-            unreachable!("what was asked for this request is its answer")
-        };
+        self.alone(&waiting, &asked, "vary").await
+    }
+
+    /// Has a request handled that nothing was found for, and that nobody is to wait for.
+    async fn alone<S, Q, B>(
+        &self,
+        waiting: &Waiting<S, Q>,
+        asked: &Asked,
+        why: &str,
+    ) -> Answer<B, S::Error>
+    where
+        S: Service<Request<Q>, Response = Response<B>>,
+        B: Body<Data = Bytes>,
+    {
+        let exchange = taken(waiting);
         let response = exchange.run().await?;
-        Ok(answering::pass_on(response.map(CacheBody::through), &asked, "vary"))
+        self.see(&response, asked);
+        Ok(answering::pass_on(response.map(CacheBody::through), asked, why))
     }
 
     /// Looks for the variant that this request would be, as far as is known what its responses vary on.
@@ -379,6 +447,7 @@ impl Layered {
         self: &Arc<Self>,
         waiting: &Waiting<S, Q>,
         asked: &Arc<Asked>,
+        way: Way,
     ) -> (Result<Stored, Passed<B, S::Error>>, Outcome)
     where
         S: Service<Request<Q>, Response = Response<B>> + Clone + Send + 'static,
@@ -397,6 +466,7 @@ impl Layered {
             exchange: Arc::clone(waiting),
             layer: Arc::clone(self),
             asked: Arc::clone(asked),
+            way,
             variant,
         };
         let returns = private::returns!(Result<Stored, Passed<B, S::Error>>)
@@ -422,17 +492,31 @@ impl Layered {
         B: Body<Data = Bytes>,
     {
         let headers: HeaderMap = exchange.request.headers().clone();
-        let response = exchange.run().await.map_err(Passed::Failed)?;
+        let response = exchange.run().await.map_err(|error| Passed::Failed(handed(error)))?;
         let stored = stored::store(response, &headers, credentials, &self.settings.rules).await;
-        stored.map_err(|(response, why)| Passed::Through(response, why))
+        stored.map_err(|(response, why)| Passed::Through(handed(response), why))
     }
 
-    async fn invalidate(&self, tag: String) {
+    /// Has a request handled that changes what is stored for its URI. Dropped on the way, it leaves the invalidation
+    /// behind the client.
+    async fn write<S, Q, B>(
+        &self,
+        exchange: Exchange<S, Q>,
+        tag: String,
+    ) -> Result<Response<B>, S::Error>
+    where
+        S: Service<Request<Q>, Response = Response<B>>,
+    {
         let gather = async { invalidate_tags_after_commit([tag]) };
         let (gathered, mut invalidation) = match &self.settings.cache {
             Some(cache) => Invalidation::collect(cache.scope(gather)).await,
             None => Invalidation::collect(gather).await,
         };
+        let response = exchange.run().await?;
+        if !response.status().is_success() && !response.status().is_redirection() {
+            invalidation.discard();
+            return Ok(response);
+        }
         // What is not confirmed now is sent again behind the client.
         if let Err(error) = gathered.and(invalidation.send().await) {
             tracing::warn!(
@@ -441,13 +525,19 @@ impl Layered {
                  tried again"
             );
         }
+        Ok(response)
     }
 }
 
 impl<S, Q> Args<S, Q> {
     fn target(&self, chosen: private::Chosen) -> Target {
         let Asked { host, path, credentials, .. } = &*self.asked;
-        let whose = if credentials.any() { "own" } else { "all" };
+        let whose = match (credentials.any(), self.asked.is_secure) {
+            (true, true) => "own-s",
+            (true, false) => "own",
+            (false, true) => "all-s",
+            (false, false) => "all",
+        };
         Target::new(
             &SITE,
             "",
@@ -462,6 +552,8 @@ impl<S, Q> Args<S, Q> {
                 private::literal("@"),
                 private::value(path),
                 private::literal(":"),
+                private::value(&self.asked.seen_path),
+                private::literal(":"),
                 private::value(&self.variant),
             ],
         )
@@ -473,11 +565,19 @@ impl<S, Q> Args<S, Q> {
         S: Service<Request<Q>, Response = Response<B>>,
         B: Body<Data = Bytes>,
     {
-        let exchange = lock(&self.exchange).take();
-        let Some(exchange) = exchange else {
-            unreachable!("a request is looked up until it is taken")
-        };
-        self.layer.fetch(exchange, self.asked.credentials).await
+        let Self { layer, asked, way, .. } = &self;
+        if *way == Way::Through && layer.resources.get(&asked.resource).passes() {
+            // Noted since this request came. Those who wait for it need not.
+            return Err(Passed::Aside);
+        }
+        let fetched = layer.fetch(taken(&self.exchange), asked.credentials).await;
+        // Before those who wait are told: they would form the next flight.
+        match &fetched {
+            Err(Passed::Through(_, why)) => layer.resources.pass(&asked.resource, *why),
+            Err(Passed::Failed(_)) => layer.resources.pass(&asked.resource, FAILED),
+            Err(Passed::Aside) | Ok(_) => {}
+        }
+        fetched
     }
 
     /// The same request once more, for nobody.

@@ -37,6 +37,10 @@ impl CacheControl {
     }
 
     fn read(&mut self, text: &str) {
+        if ends_quoted(text) {
+            // Whatever is in there may be meant.
+            self.no_store = true;
+        }
         for directive in split(text) {
             let (name, value) = match directive.split_once('=') {
                 Some((name, value)) => (name.trim(), value.trim()),
@@ -68,6 +72,16 @@ fn note(seconds: &mut Option<u64>, value: &str) {
     let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     let given = if is_number { value.parse().unwrap_or(u64::MAX).min(MOST_SECONDS) } else { 0 };
     *seconds = Some(seconds.map_or(given, |known| known.min(given)));
+}
+
+fn ends_quoted(text: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for c in text.chars() {
+        let is_escaped = escaped;
+        escaped = quoted && c == '\\' && !is_escaped;
+        quoted ^= c == '"' && !is_escaped;
+    }
+    quoted
 }
 
 /// The members of a list; commas between quotes do not part them.
@@ -105,7 +119,7 @@ mod tests {
         assert_eq!(read(r#"x="a\", no-store", max-age=1"#).max_age, Some(1));
         assert!(!read(r#"x="a\", no-store""#).no_store);
         assert!(read("private=\"set-cookie\"").private && read("no-cache=\"a, b\"").no_cache);
-        assert!(read("no-store").no_store && read("x=\"open, no-store").max_age.is_none());
+        assert!(read("no-store").no_store && read("max-age=1, x=\"open, no-store").no_store);
         assert!(read("must-revalidate").revalidate && read("proxy-revalidate").revalidate);
     }
 

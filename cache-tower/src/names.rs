@@ -2,6 +2,8 @@
 
 use redis_cached_runtime::private;
 
+use crate::asking::OF_URI;
+
 /// How a tag is spelled in `Surrogate-Key` and `Cache-Tag`: what a CDN is to purge when the tag is
 /// invalidated.
 ///
@@ -50,7 +52,7 @@ pub(crate) fn is_of_function(name: &str) -> bool {
 
 /// Whether a name is that of the responses of a URI.
 pub(crate) fn is_of_uri(name: &str) -> bool {
-    name.starts_with("response:")
+    name.starts_with(OF_URI)
 }
 
 #[cfg(test)]

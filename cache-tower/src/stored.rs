@@ -1,12 +1,12 @@
 //! Whether a response may be stored, and what is stored of it. RFC 9111 §3 and §4.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
-    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap,
-    HeaderName, HeaderValue, PROXY_AUTHENTICATE, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE, VARY,
+    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, EXPIRES,
+    HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, SET_COOKIE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use http::{Response, StatusCode};
 use http_body::Body;
@@ -16,6 +16,18 @@ use crate::asking::{Credentials, variant};
 use crate::body::{CacheBody, Read};
 use crate::directives::{CacheControl, split};
 
+/// Nothing is fresh, or stale, for longer.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+/// What is about this request, or this moment.
+const PASSING: [StatusCode; 7] = [
+    StatusCode::PARTIAL_CONTENT,
+    StatusCode::NOT_MODIFIED,
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::TOO_MANY_REQUESTS,
+];
 /// A response with more is not stored: each is hashed for each request.
 const MOST_VARY: usize = 16;
 
@@ -50,6 +62,8 @@ pub(crate) struct Unstorable {
     pub(crate) why: &'static str,
     /// It is not the request's or the moment's fault: the next response will be the same.
     pub(crate) always: bool,
+    /// Without a look at the body.
+    pub(crate) is_told_by_head: bool,
 }
 
 /// How long a response is fresh, and how long after that it may be served while a new one is fetched.
@@ -62,7 +76,7 @@ pub(crate) struct Life {
 
 impl Unstorable {
     fn always(why: &'static str) -> Self {
-        Self { why, always: true }
+        Self { why, always: true, is_told_by_head: true }
     }
 }
 
@@ -73,13 +87,9 @@ pub(crate) fn life(
     asked_with: Credentials,
     rules: &Rules,
 ) -> Result<Life, Unstorable> {
-    if status.is_server_error() {
-        // A good one that is stored is better, and the next one may be.
-        return Err(Unstorable { why: "status", always: false });
-    }
-    let is_whole = status != StatusCode::PARTIAL_CONTENT && status != StatusCode::NOT_MODIFIED;
-    if status.is_informational() || !is_whole {
-        return Err(Unstorable { why: "status", always: false });
+    // A good one that is stored is better, and the next one may be; of a part nothing can be said.
+    if status.is_informational() || status.is_server_error() || PASSING.contains(&status) {
+        return Err(Unstorable { why: "status", always: false, is_told_by_head: true });
     }
     let control = CacheControl::of(headers);
     let for_all = control.public || control.s_maxage.is_some();
@@ -102,22 +112,37 @@ pub(crate) fn life(
         rules.default_ttl.filter(|_| applies)
     };
     let total = control.freshness().map(Duration::from_secs).or_else(of_layer);
-    let age_secs = headers.get(AGE).map_or(0, |age| {
-        // What can't be read may be of any age.
-        age.to_str().ok().and_then(|age| age.trim().parse().ok()).unwrap_or(u64::MAX)
-    });
+    let age_secs = age(headers);
     let fresh = total.unwrap_or_default().saturating_sub(Duration::from_secs(age_secs));
+    let fresh = fresh.min(LONGEST);
     if fresh.is_zero() {
         return Err(Unstorable::always(if total.is_some() { "not-fresh" } else { "no-max-age" }));
     }
     let stale = control.stale_while_revalidate.filter(|_| !control.revalidate);
-    Ok(Life { age_secs, fresh, stale: Duration::from_secs(stale.unwrap_or(0)) })
+    let stale = Duration::from_secs(stale.unwrap_or(0)).min(LONGEST);
+    Ok(Life { age_secs, fresh, stale })
+}
+
+/// How old it is when it comes, in seconds: RFC 9111 §4.2.3.
+fn age(headers: &HeaderMap) -> u64 {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
+    // What can't be read may be of any age.
+    let told = text(AGE).map_or(0, |age| age.parse().unwrap_or(u64::MAX));
+    let date = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+    let since = date.and_then(|date| SystemTime::now().duration_since(date).ok());
+    told.max(since.map_or(0, |since| since.as_secs()))
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes).trim_ascii();
     let name = b"text/event-stream";
     kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name))
+}
+
+/// In one order, each once.
+pub(crate) fn sort(names: &mut Vec<HeaderName>) {
+    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
 }
 
 /// What a response varies on, with what the layer says of all.
@@ -128,12 +153,31 @@ fn vary(headers: &HeaderMap, rules: &Rules) -> Result<Vec<HeaderName>, Unstorabl
             vary.push(name.parse().map_err(|_| Unstorable::always("vary"))?);
         }
     }
-    vary.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
-    vary.dedup();
+    sort(&mut vary);
     // `*` is no name, and parses as one.
     let is_any = vary.iter().any(|name| name.as_str() == "*");
     let too_many = vary.len() > MOST_VARY.max(rules.vary.len());
     if is_any || too_many { Err(Unstorable::always("vary")) } else { Ok(vary) }
+}
+
+/// How long a response may be stored, and what it varies on, as far as its head tells.
+pub(crate) fn judge<B: Body>(
+    response: &Response<B>,
+    asked_with: Credentials,
+    rules: &Rules,
+) -> Result<(Life, Vec<HeaderName>), Unstorable> {
+    let life = life(response.status(), response.headers(), asked_with, rules)?;
+    let vary = vary(response.headers(), rules)?;
+    let said = length(response.headers()).unwrap_or(0);
+    let least = said.max(response.body().size_hint().lower());
+    if least > u64::try_from(rules.max_body).unwrap_or(u64::MAX) {
+        return Err(Unstorable::always("too-large"));
+    }
+    Ok((life, vary))
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// What is to be stored of a response. What is not comes back, and can be sent on as it came.
@@ -143,14 +187,18 @@ pub(crate) async fn store<B: Body<Data = Bytes>>(
     asked_with: Credentials,
     rules: &Rules,
 ) -> Result<Stored, (Response<CacheBody<B>>, Unstorable)> {
-    let judged = life(response.status(), response.headers(), asked_with, rules);
-    let judged = judged.and_then(|life| vary(response.headers(), rules).map(|vary| (life, vary)));
-    let (life, vary) = match judged {
+    let (life, vary) = match judge(&response, asked_with, rules) {
         Ok(judged) => judged,
         Err(why) => return Err((response.map(CacheBody::through), why)),
     };
     let (head, body) = response.into_parts();
     match CacheBody::read(body, rules.max_body).await {
+        Read::Whole(body)
+            if length(&head.headers).is_some_and(|said| said != body.len() as u64) =>
+        {
+            let why = Unstorable { why: "broken", always: false, is_told_by_head: false };
+            Err((Response::from_parts(head, CacheBody::cut(body)), why))
+        }
         Read::Whole(body) => Ok(Stored {
             status: head.status.as_u16(),
             headers: kept(&head.headers, head.status, &body),
@@ -162,7 +210,8 @@ pub(crate) async fn store<B: Body<Data = Bytes>>(
             stale_ms: millis(life.stale),
         }),
         Read::Beyond(body, why, always) => {
-            Err((Response::from_parts(head, body), Unstorable { why, always }))
+            let why = Unstorable { why, always, is_told_by_head: false };
+            Err((Response::from_parts(head, body), why))
         }
     }
 }
@@ -183,7 +232,10 @@ fn kept(headers: &HeaderMap, status: StatusCode, body: &Bytes) -> Vec<(String, B
         .collect();
     let is_kept = |name: &HeaderName| {
         let of_connection = OF_CONNECTION.contains(name)
-            || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+            || matches!(
+                name.as_str(),
+                "keep-alive" | "proxy-connection" | "proxy-authentication-info"
+            )
             || named.iter().any(|other| other.eq_ignore_ascii_case(name.as_str()));
         // It is told anew, with what it was.
         !of_connection && name != AGE
@@ -305,6 +357,18 @@ mod tests {
             (&[("cache-control", "max-age=60")], Ok((60, 0))),
             (&[("cache-control", "max-age=60"), ("age", "20")], Ok((40, 0))),
             (&[("cache-control", "max-age=60"), ("age", "x")], Err("not-fresh")),
+            (
+                &[("cache-control", "max-age=60"), ("date", "Wed, 21 Oct 2015 07:28:00 GMT")],
+                Err("not-fresh"),
+            ),
+            (
+                &[("cache-control", "max-age=60"), ("date", "Wed, 21 Oct 2115 07:28:00 GMT")],
+                Ok((60, 0)),
+            ),
+            (
+                &[("cache-control", "max-age=99999999999, stale-while-revalidate=99999999999")],
+                Ok((365 * 86_400, 365 * 86_400)),
+            ),
             (&[("cache-control", "max-age=60, s-maxage=5")], Ok((5, 0))),
             (&[("cache-control", "max-age=0")], Err("not-fresh")),
             (&[("cache-control", "max-age=9, stale-while-revalidate=30")], Ok((9, 30))),
@@ -326,7 +390,7 @@ mod tests {
                 .is_ok()
         };
         assert!(!of_status(404, &[]) && of_status(404, &[("cache-control", "max-age=1")]));
-        for status in [206, 304, 500, 503] {
+        for status in [206, 304, 401, 429, 500, 503] {
             assert!(!of_status(status, &[("cache-control", "max-age=1")]), "{status}");
         }
     }

@@ -20,7 +20,7 @@ const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 const LONGEST_KEY: usize = 1_024;
 const LONGEST_HEADER: usize = 16_384;
 /// A header has no room for more, whatever they are called.
-const MOST_TAGS: usize = LONGEST_HEADER / 2;
+pub(crate) const MOST_TAGS: usize = LONGEST_HEADER / 2;
 
 /// Puts the tags that were touched while a request was handled into the response, for a CDN that purges
 /// by them: `Surrogate-Key: team:7 page:3` and `Cache-Tag: team:7,page:3`.
@@ -38,8 +38,8 @@ const MOST_TAGS: usize = LONGEST_HEADER / 2;
 /// - Tasks that the handler spawns count if they run in its [`TagScope`](redis_cached_runtime::TagScope).
 /// - The tag of a `clearable` function, `fn:` and its path, is left out unless it is
 ///   [asked for](Self::function_tags): its name shows how the program is built. So is any other tag that
-///   begins with `fn:`. That of a [`ResponseCache`](crate::ResponseCache) for a URI, `response:`, always is: a CDN
-///   purges by URL.
+///   begins with `fn:`. That of a [`ResponseCache`](crate::ResponseCache) for a URI, `response://…`, always
+///   is: a CDN purges by URL.
 ///
 /// Purge the CDN **after** `invalidate_tags` has returned `Ok`; before that, an old value may go out once more.
 ///
