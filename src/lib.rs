@@ -2,13 +2,13 @@
 // The names of other caches stand in the pages as their authors write them.
 #![allow(clippy::doc_markdown)]
 
-pub use redis_cached_macros::{methods, redis_cached};
+pub use redis_cached_macros::{methods, redis_cached, redis_invalidate};
 #[doc(hidden)]
 pub use redis_cached_runtime::private;
 pub use redis_cached_runtime::{
     BuildError, Builder, Cache, Codec, CodecError, Entries, Entry, EntryOf, Error, Function,
-    Invalidation, Peek, SharedError, ShutdownError, State, TagScope, expire_tags, init,
-    invalidate_tags, invalidate_tags_after_commit, tag,
+    InvalidateError, Invalidation, Peek, SharedError, ShutdownError, State, TagScope, expire_tags,
+    init, invalidate_tags, invalidate_tags_after_commit, tag,
 };
 
 #[cfg(feature = "tower")]

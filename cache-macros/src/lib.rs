@@ -19,6 +19,7 @@ mod spelling;
 mod suggest;
 mod tags;
 mod template;
+mod write;
 
 use proc_macro::TokenStream;
 
@@ -130,6 +131,58 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn redis_cached(attr: TokenStream, item: TokenStream) -> TokenStream {
     expand::redis_cached(attr.into(), &item.into()).into()
+}
+
+/// Invalidates what a function changes: the entries of cached functions, and tags.
+///
+/// ```text
+/// #[redis_invalidate(
+///     load_user(team, user.id),
+///     for id in &ret => projects_of(*id),
+///     list_users(..),
+///     tags = ["team:{team}", "org:{ret.org}"],
+///     on_failure = "retry",
+/// )]
+/// async fn rename_user(db: &Db, team: u32, user: User) -> Result<Vec<u64>, DbError> { … }
+/// ```
+///
+/// # Targets
+///
+/// | form | what it invalidates |
+/// |---|---|
+/// | `load_user(team, user.id)`, `self.load(id)`, `users::load::<T>(id)` | the entry of that cached function for these arguments, which are those of `load_user_entry` |
+/// | `load_user(..)` | all entries of that function, which is `clearable` |
+/// | `for id in &ret => load_user(*id)` | one entry for each, of anything that can be iterated over: lists, sets, an `Option` |
+/// | `tags = ["team:{team}"]` | all that carries the tag |
+///
+/// They are expressions over the parameters, and over `ret`: what the function has returned, of a `Result` its `Ok`, and
+/// of an `Option` what is in it. What asks for `ret` is evaluated when there is one, all else before the body.
+///
+/// # When it is sent
+///
+/// When the body has ended, all in one request, before the function returns. From the first poll of the body on it is sent
+/// **whatever happens**: also when the body returns an `Err` or panics, and when the future is dropped, since nobody knows
+/// then whether the change was made. What is sent so is repeated behind the caller for ten seconds: a COMMIT may be on its
+/// way. An invalidation too many costs a body, one too few is a wrong answer.
+///
+/// # Arguments
+///
+/// | argument | form | default |
+/// |---|---|---|
+/// | `on_failure` | `"retry"`: the function returns what the body has, and the invalidation is tried again behind it, for five minutes at most, and once more when the cache is shut down. `"error"`: the function returns an error, whose type has a `From<InvalidateError>`, and it is tried again all the same | required, but with `after_commit` |
+/// | `when` | a `bool` expression over the parameters and `ret`: whether the body changes anything. One that asks for `ret` is not heeded where there is none | always |
+/// | `after_commit` | the function takes part in a transaction: the targets are gathered by the [`Invalidation::collect`] around, and sent when that is. With none around, an error event tells so, and they are sent as after a drop; with `on_failure = "error"` the body does not run, and the function returns the error | – |
+/// | `now` | the function takes a transaction, and commits it itself | – |
+/// | `tags` | templates, as in [`macro@redis_cached`], which may ask for parameters and `ret` at once | none |
+/// | `cache` | an expression over the parameters that names the `Cache` whose tags are meant, or an `Option` of one | the scope's, the global or the embedded one |
+/// | `crate` | the path at which `redis_cached` is found | `::redis_cached` |
+///
+/// A function with a parameter whose type is called `…Transaction` has to say `after_commit` or `now`.
+///
+/// [`Invalidation::collect`]: https://docs.rs/redis-cached/latest/redis_cached/struct.Invalidation.html
+#[proc_macro_attribute]
+pub fn redis_invalidate(attr: TokenStream, item: TokenStream) -> TokenStream {
+    write::redis_invalidate(attr.into(), &item.into()).into()
 }
 
 /// Stands on an `impl` or `trait` block, some of whose functions have [`macro@redis_cached`].

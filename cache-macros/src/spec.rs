@@ -17,7 +17,7 @@ use crate::policy::{self, Policy};
 use crate::signature;
 use crate::spelling::is_bool;
 use crate::suggest::closest;
-use crate::tags::{self, Tag};
+use crate::tags::{self, Asks, Tag};
 
 /// All that expansion needs, free of contradictions.
 pub(crate) struct Spec {
@@ -131,7 +131,8 @@ fn check(
             _ => None,
         })),
     };
-    let tags = tags::tags(&args, &scope);
+    let given_tags = args.tags.as_ref().map(|given| &given.value);
+    let tags = tags::tags(given_tags, Asks::Either, &scope);
     if let Some(key) = &key {
         scope.check_key(key, &tags);
         scope.check_generics(key, &tags);

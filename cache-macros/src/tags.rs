@@ -4,7 +4,6 @@ use proc_macro2::Ident;
 use syn::ext::IdentExt;
 use syn::{Expr, LitStr};
 
-use crate::args::Args;
 use crate::key::{Scope, Segment, Source, Value};
 use crate::policy;
 use crate::template::{self, Form, Placeholder};
@@ -57,11 +56,19 @@ impl Tag {
     }
 }
 
-pub(crate) fn tags(args: &Args, scope: &Scope<'_>) -> Vec<Tag> {
-    let Some(given) = &args.tags else { return Vec::new() };
-    let Expr::Array(array) = &given.value else {
+/// What a tag may ask at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// What there is before the body, or what there is behind it.
+    Either,
+    Both,
+}
+
+pub(crate) fn tags(given: Option<&Expr>, asks: Asks, scope: &Scope<'_>) -> Vec<Tag> {
+    let Some(given) = given else { return Vec::new() };
+    let Expr::Array(array) = given else {
         scope.errors.on(
-            &given.value,
+            given,
             "`tags` is a list of templates: write `tags = [\"team:{team}\", \"org:{ret.org}\"]`",
         );
         return Vec::new();
@@ -72,10 +79,10 @@ pub(crate) fn tags(args: &Args, scope: &Scope<'_>) -> Vec<Tag> {
             .errors
             .on(first_too_many, format!("an entry has at most {MOST} tags, and these are {count}"));
     }
-    array.elems.iter().filter_map(|tag| checked(tag, scope)).collect()
+    array.elems.iter().filter_map(|tag| checked(tag, asks, scope)).collect()
 }
 
-fn checked(tag: &Expr, scope: &Scope<'_>) -> Option<Tag> {
+fn checked(tag: &Expr, asks: Asks, scope: &Scope<'_>) -> Option<Tag> {
     let Some(syn::Lit::Str(literal)) = policy::literal(tag) else {
         scope.errors.on(tag, "a tag is a string literal: write `\"team:{team}\"`");
         return None;
@@ -105,7 +112,7 @@ fn checked(tag: &Expr, scope: &Scope<'_>) -> Option<Tag> {
         .collect();
     let tag = Tag { segments: segments.into_iter().collect::<Option<_>>()?, text: text.clone() };
     let is_of_arguments = tag.values().any(|value| matches!(value.source, Source::Name { .. }));
-    if tag.is_of_value() && is_of_arguments {
+    if asks == Asks::Either && tag.is_of_value() && is_of_arguments {
         refuse(
             "it asks arguments, which are gone when there is a value, and the value: call \
              `redis_cached::tag(format!(..))` in the body, where both are at hand",

@@ -163,6 +163,39 @@ impl Invalidation {
         outcome.keys.and(outcome.tags)
     }
 
+    /// One of nothing yet.
+    pub(crate) fn empty() -> Self {
+        Self(Arc::default())
+    }
+
+    pub(crate) fn add(&self, cache: &Arc<Inner>, subject: Subject) -> Result<(), Error> {
+        add(&mut self.locked(), cache, subject)
+    }
+
+    /// Hands all of it on to the one that gathers around this task.
+    pub(crate) fn join(&self) -> Result<(), Error> {
+        let mut own = self.locked();
+        for (cache, batch) in &mut *own {
+            let mut refused = Ok(());
+            batch.0.retain(|subject| {
+                let gathered = gather(cache, subject.clone());
+                let kept = gathered.is_err();
+                refused = std::mem::replace(&mut refused, Ok(())).and(gathered);
+                kept
+            });
+            refused?;
+        }
+        Ok(())
+    }
+
+    /// Sends all of it, and keeps all of it: its transaction may commit behind this.
+    pub(crate) async fn send_early(&self) -> Result<(), Error> {
+        let copy = Self(Arc::new(Mutex::new(self.locked().clone())));
+        let sent = copy.sent().await;
+        copy.discard();
+        sent
+    }
+
     /// Forgets all of it: the transaction was rolled back.
     pub fn discard(self) {
         self.locked().clear();
@@ -264,23 +297,24 @@ impl IntoIterator for Batch {
 
 /// Adds to what the scope around gathers.
 pub(crate) fn gather(cache: &Arc<Inner>, subject: Subject) -> Result<(), Error> {
-    let gathered = GATHERING.try_with(|gathered| {
-        let mut gathered = lock(gathered);
-        let all: usize = gathered.iter().map(|(_, batch)| batch.len()).sum();
-        let at = gathered.iter().position(|(known, _)| Arc::ptr_eq(known, cache));
-        let at = at.unwrap_or_else(|| {
-            gathered.push((Arc::clone(cache), Batch::default()));
-            gathered.len() - 1
-        });
-        let Batch(batch) = &mut gathered[at].1;
-        // What is there already needs no place.
-        if all >= MOST && !batch.contains(&subject) {
-            return Err(ErrorKind::TooManyGathered(MOST).into());
-        }
-        batch.insert(subject);
-        Ok(())
-    });
+    let gathered = GATHERING.try_with(|gathered| add(&mut lock(gathered), cache, subject));
     gathered.unwrap_or_else(|_| Err(ErrorKind::Ungathered.into()))
+}
+
+fn add(gathered: &mut Gathered, cache: &Arc<Inner>, subject: Subject) -> Result<(), Error> {
+    let all: usize = gathered.iter().map(|(_, batch)| batch.len()).sum();
+    let at = gathered.iter().position(|(known, _)| Arc::ptr_eq(known, cache));
+    let at = at.unwrap_or_else(|| {
+        gathered.push((Arc::clone(cache), Batch::default()));
+        gathered.len() - 1
+    });
+    let Batch(batch) = &mut gathered[at].1;
+    // What is there already needs no place.
+    if all >= MOST && !batch.contains(&subject) {
+        return Err(ErrorKind::TooManyGathered(MOST).into());
+    }
+    batch.insert(subject);
+    Ok(())
 }
 
 /// [`Cache::invalidate_tags_after_commit`] of the cache that annotated functions use here.

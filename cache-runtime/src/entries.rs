@@ -1,10 +1,11 @@
 //! The handle to all stored entries of one function, which `…_all()` returns.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::after_commit::{self, Subject};
 use crate::by_hand::Boxed;
-use crate::cache::Cache;
+use crate::cache::{Cache, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::site::Site;
 use crate::store::Touch;
@@ -101,9 +102,15 @@ impl Entries {
     ///
     /// `is_ungathered`: there is no [`Invalidation::collect`](crate::Invalidation::collect) around.
     pub fn invalidate_after_commit(&self) -> Result<(), Error> {
-        let Some(Cache(cache)) = &self.cache else { return Err(ErrorKind::NoCache.into()) };
+        let Some((cache, subject)) = self.subject() else { return Err(ErrorKind::NoCache.into()) };
+        after_commit::gather(&cache, subject)
+    }
+
+    /// Nothing where there is no cache.
+    pub(crate) fn subject(&self) -> Option<(Arc<Inner>, Subject)> {
+        let Cache(cache) = self.cache.as_ref()?;
         let tag = self.site.own_tag(&cache.namespace);
-        after_commit::gather(cache, Subject::Tag(tag.name().to_owned()))
+        Some((Arc::clone(cache), Subject::Tag(tag.name().to_owned())))
     }
 
     fn clear(&self) -> Boxed<'_, Result<(), Error>> {

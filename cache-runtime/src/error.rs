@@ -112,8 +112,31 @@ pub(crate) enum ErrorKind {
         "there is no key: the `Display` of one of the arguments failed; make it write a text for every value"
     )]
     NoKey,
+    #[error(
+        "there is no tag: the `Display` of something in it failed; make it write a text for every value"
+    )]
+    NoTag,
     #[error("there is no cache: the function's `cache` expression is `None` for these arguments")]
     NoCache,
+}
+
+/// A function has written, and it is not known whether the cache was told of it.
+///
+/// What `#[redis_invalidate(.., on_failure = "error")]` makes the function's own error of. The change itself may be
+/// there, also where the function's result is this. The invalidation is tried again behind the caller; until it
+/// is confirmed, old values may be served, until the end of their `ttl` at most.
+///
+/// With `after_commit` it can also say that nothing gathers invalidations: then the function has not run.
+#[derive(Debug, thiserror::Error)]
+#[error("what was written may be there, but not all was invalidated that it changes: {0}")]
+pub struct InvalidateError(#[source] pub(crate) Error);
+
+impl InvalidateError {
+    /// Why not.
+    #[must_use]
+    pub fn reason(&self) -> &Error {
+        &self.0
+    }
 }
 
 impl Error {

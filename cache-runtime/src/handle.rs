@@ -4,11 +4,13 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::after_commit::{self, Subject};
 use crate::body;
 use crate::by_hand::{self, Looked};
+use crate::cache::Inner;
 use crate::codec::Bincode;
 use crate::error::{Error, ErrorKind};
 use crate::frame::Gathered;
@@ -149,6 +151,15 @@ impl<R> Entry<R> {
     pub fn invalidate_after_commit(&self) -> Result<(), Error> {
         let request = self.0.request(UNTYPED)?;
         after_commit::gather(&request.cache, Subject::Key(request.key.clone()))
+    }
+
+    /// Nothing where there is no cache.
+    pub(crate) fn subject(&self) -> Result<Option<(Arc<Inner>, Subject)>, Error> {
+        if self.0.target.cache.is_none() {
+            return Ok(None);
+        }
+        let request = self.0.request(UNTYPED)?;
+        Ok(Some((Arc::clone(&request.cache), Subject::Key(request.key.clone()))))
     }
 
     /// Makes the entry stale at once: it is still served, and the next call refreshes it.

@@ -55,13 +55,14 @@ mod tags;
 mod target;
 mod telemetry;
 mod work;
+mod writing;
 
 pub use after_commit::{Invalidation, invalidate_tags_after_commit};
 pub use cache::{Cache, init};
 pub use codec::{Codec, CodecError};
 pub use config::Builder;
 pub use entries::Entries;
-pub use error::{BuildError, Error, SharedError, ShutdownError};
+pub use error::{BuildError, Error, InvalidateError, SharedError, ShutdownError};
 pub use functions::Function;
 pub use handle::{Entry, EntryOf, Peek, State};
 pub use invalidate::{expire_tags, invalidate_tags};

@@ -25,6 +25,9 @@ pub use crate::policy::Policy;
 pub use crate::returns::{Optional, Returns, Said, Says, Shape, Stored, Tagging};
 pub use crate::site::{Extras, Site};
 pub use crate::target::Target;
+pub use crate::writing::{
+    FromInvalidateError, Invalidated, Writing, succeeded, unreported, unwritten,
+};
 
 /// The cache that a call uses, or none.
 #[derive(Debug)]
@@ -315,6 +318,7 @@ macro_rules! __returns {
     }};
 }
 pub use crate::__returns as returns;
+pub use crate::__succeeded as succeeded;
 
 /// A duration that is known only at run time.
 #[diagnostic::on_unimplemented(

@@ -3,7 +3,7 @@
 mod call;
 mod site;
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
 use syn::ext::IdentExt;
 use syn::{
@@ -383,10 +383,14 @@ fn turbofish(generics: &Generics) -> TokenStream {
 }
 
 /// Tokens that mean what they meant, but are shown elsewhere.
-fn located(tokens: TokenStream, span: Span) -> TokenStream {
+pub(crate) fn located(tokens: TokenStream, span: Span) -> TokenStream {
     tokens
         .into_iter()
         .map(|mut tree| {
+            if let TokenTree::Group(group) = &tree {
+                let inside = located(group.stream(), span);
+                tree = Group::new(group.delimiter(), inside).into();
+            }
             tree.set_span(tree.span().located_at(span));
             tree
         })

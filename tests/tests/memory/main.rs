@@ -12,3 +12,4 @@ mod places;
 mod refreshes;
 mod scopes;
 mod tags;
+mod writes;

@@ -1,0 +1,220 @@
+//! What a function that writes has to invalidate, whatever becomes of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::after_commit::{Invalidation, Subject};
+use crate::cache::{Cache, Inner};
+use crate::entries::Entries;
+use crate::error::{Error, ErrorKind, InvalidateError};
+use crate::handle::Entry;
+use crate::key::Segment;
+use crate::private::Chosen;
+use crate::returns::Shape;
+use crate::tags;
+
+/// One run of a function that writes. Dropped before its end, it leaves what it has to invalidate to be sent behind
+/// the caller: whether the change was made is not known.
+#[derive(Debug)]
+pub struct Writing {
+    invalidation: Invalidation,
+    /// The function takes part in a transaction, whose scope gathers.
+    joins: bool,
+    /// Of what could not be added, the first.
+    failed: Option<Error>,
+}
+
+/// A handle, as a target of an invalidation.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no handle to entries of a cached function",
+    label = "a target names a function that is annotated with `#[redis_cached]`"
+)]
+pub trait Invalidated {
+    #[doc(hidden)]
+    fn add_to(&self, writing: &mut Writing);
+}
+
+impl<R> Invalidated for Entry<R> {
+    fn add_to(&self, writing: &mut Writing) {
+        match self.subject() {
+            Ok(Some((cache, subject))) => writing.put(&cache, subject),
+            // Its `cache` expression says that there is none.
+            Ok(None) => {}
+            Err(error) => writing.fail(error),
+        }
+    }
+}
+
+impl Invalidated for Entries {
+    fn add_to(&self, writing: &mut Writing) {
+        if let Some((cache, subject)) = self.subject() {
+            writing.put(&cache, subject);
+        }
+    }
+}
+
+impl Writing {
+    /// Of a function that has made its change when it returns.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self { invalidation: Invalidation::empty(), joins: false, failed: None }
+    }
+
+    /// Of a function whose caller commits.
+    #[must_use]
+    pub fn after_commit() -> Self {
+        Self { joins: true, ..Self::begin() }
+    }
+
+    /// One entry, or all of a function.
+    pub fn add<T: Invalidated + ?Sized>(&mut self, target: &T) {
+        target.add_to(self);
+    }
+
+    /// A tag by its template.
+    pub fn tag(&mut self, chosen: Chosen, segments: &[Segment<'_>]) {
+        let Some(Cache(cache)) = chosen.0 else { return };
+        match tags::text(segments) {
+            Ok(Some(text)) => self.put(&cache, Subject::Tag(tags::name(&text))),
+            Ok(None) => {}
+            Err(fmt::Error) => self.fail(ErrorKind::NoTag.into()),
+        }
+    }
+
+    fn put(&mut self, cache: &Arc<Inner>, subject: Subject) {
+        if let Err(error) = self.invalidation.add(cache, subject) {
+            self.fail(error);
+        }
+    }
+
+    /// Hands on what there is to the scope around the transaction. Where there is none it stays here, and is sent
+    /// again for as long as a commit may take.
+    pub fn join(&mut self) {
+        if let Err(error) = self.invalidation.join() {
+            self.fail(error);
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.failed.get_or_insert(error);
+    }
+
+    /// Forgets all of it, where nothing is changed.
+    pub fn only_if(&mut self, changes: bool) {
+        if !changes {
+            std::mem::replace(&mut self.invalidation, Invalidation::empty()).discard();
+            self.failed = None;
+        }
+    }
+
+    /// What was wrong until now, before the body runs.
+    ///
+    /// # Errors
+    ///
+    /// When a target could not be added.
+    pub fn refused(&mut self) -> Result<(), InvalidateError> {
+        match self.failed.take() {
+            None => Ok(()),
+            Some(error) => {
+                // Nothing has changed yet.
+                self.only_if(false);
+                Err(InvalidateError(error))
+            }
+        }
+    }
+
+    /// Sends all of it. What is not confirmed is tried again behind the caller.
+    ///
+    /// # Errors
+    ///
+    /// When not all of it is confirmed.
+    pub async fn sent(mut self, succeeded: bool) -> Result<(), InvalidateError> {
+        if self.joins {
+            self.join();
+        }
+        let failed = self.failed.take();
+        let sent = if succeeded && !self.joins {
+            self.invalidation.send().await
+        } else {
+            // A body that has failed may have left a COMMIT on its way; dropped, it is sent again.
+            self.invalidation.send_early().await
+        };
+        failed.map_or(sent, Err).map_err(InvalidateError)
+    }
+
+    /// Sends all of it; what went wrong is told, and tried again behind the caller.
+    pub async fn retried(self, succeeded: bool) {
+        if let Err(InvalidateError(error)) = self.sent(succeeded).await {
+            if error.is_unconfirmed() {
+                tracing::warn!(
+                    target: "redis_cached", %error,
+                    "a function has written, and it is not known whether all was invalidated that it changes; it is \
+                     tried again behind the caller"
+                );
+            } else {
+                tracing::error!(
+                    target: "redis_cached", %error,
+                    "a function has written, and not all was invalidated that it changes: old values may be served to \
+                     the end of their ttl"
+                );
+            }
+        }
+    }
+}
+
+/// The value of what was returned: of a `Result` its `Ok`.
+pub fn succeeded<T, R>(shape: fn() -> Shape<T, R>, returned: &R) -> Option<&T> {
+    shape().value(returned)
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __succeeded {
+    ($returned:ty, $value:expr) => {{
+        // Without their names, which a type of the user's may have.
+        #[allow(unused_imports)]
+        use $crate::private::probe::{
+            ViaClone as _, ViaErasure as _, ViaNothing as _, ViaValue as _,
+        };
+        $crate::private::succeeded((&&&&$crate::private::Probe::<$returned>::new()).shape(), $value)
+    }};
+}
+
+/// What `on_failure = "error"` needs of a function's error.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be made of an `InvalidateError`",
+    label = "with `on_failure = \"error\"` the function returns an error where the cache can't be told",
+    note = "implement `From<redis_cached::InvalidateError>` for `{Self}`, or write `on_failure = \"retry\"`: then the \
+            function returns what it has done, and the invalidation is tried again behind it"
+)]
+pub trait FromInvalidateError {
+    #[doc(hidden)]
+    fn of(error: InvalidateError) -> Self;
+}
+
+impl<E: From<InvalidateError>> FromInvalidateError for E {
+    fn of(error: InvalidateError) -> Self {
+        error.into()
+    }
+}
+
+/// A function's result where the cache could not be told. Its own error comes first.
+///
+/// # Errors
+///
+/// Always.
+pub fn unreported<T, E: FromInvalidateError>(
+    returned: Result<T, E>,
+    error: InvalidateError,
+) -> Result<T, E> {
+    returned.and_then(|_| Err(E::of(error)))
+}
+
+/// The result of a function that does not run.
+///
+/// # Errors
+///
+/// Always.
+pub fn unwritten<T, E: FromInvalidateError>(error: InvalidateError) -> Result<T, E> {
+    Err(E::of(error))
+}
