@@ -26,7 +26,7 @@ pub use crate::returns::{Optional, Returns, Said, Says, Shape, Stored, Tagging};
 pub use crate::site::{Extras, Site};
 pub use crate::target::Target;
 pub use crate::writing::{
-    FromInvalidateError, Invalidated, Writing, succeeded, unreported, unwritten,
+    Fallible, FromInvalidateError, Invalidated, Writing, succeeded, unreported, unwritten,
 };
 
 /// The cache that a call uses, or none.

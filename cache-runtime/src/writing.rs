@@ -198,23 +198,51 @@ impl<E: From<InvalidateError>> FromInvalidateError for E {
     }
 }
 
+/// What can be an error: a `Result`, by whatever alias.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be an error",
+    label = "with `on_failure = \"error\"` the function returns an error where the cache can't be told",
+    note = "return a `Result`, or write `on_failure = \"retry\"`: then the function returns what it has done, and the \
+            invalidation is tried again behind it"
+)]
+pub trait Fallible {
+    /// Its error.
+    type Error;
+    #[doc(hidden)]
+    #[must_use]
+    fn or(self, error: impl FnOnce() -> Self::Error) -> Self;
+    #[doc(hidden)]
+    fn of(error: Self::Error) -> Self;
+}
+
+impl<T, E> Fallible for Result<T, E> {
+    type Error = E;
+
+    fn or(self, error: impl FnOnce() -> E) -> Self {
+        self.and_then(|_| Err(error()))
+    }
+
+    fn of(error: E) -> Self {
+        Err(error)
+    }
+}
+
 /// A function's result where the cache could not be told. Its own error comes first.
-///
-/// # Errors
-///
-/// Always.
-pub fn unreported<T, E: FromInvalidateError>(
-    returned: Result<T, E>,
-    error: InvalidateError,
-) -> Result<T, E> {
-    returned.and_then(|_| Err(E::of(error)))
+#[must_use]
+pub fn unreported<R>(returned: R, error: InvalidateError) -> R
+where
+    R: Fallible,
+    R::Error: FromInvalidateError,
+{
+    returned.or(|| R::Error::of(error))
 }
 
 /// The result of a function that does not run.
-///
-/// # Errors
-///
-/// Always.
-pub fn unwritten<T, E: FromInvalidateError>(error: InvalidateError) -> Result<T, E> {
-    Err(E::of(error))
+#[must_use]
+pub fn unwritten<R>(error: InvalidateError) -> R
+where
+    R: Fallible,
+    R::Error: FromInvalidateError,
+{
+    R::of(R::Error::of(error))
 }

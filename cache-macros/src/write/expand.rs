@@ -4,8 +4,11 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 
+use crate::expand::located;
 use crate::function::{Function, Returned};
+use crate::generics::variables_in;
 use crate::key::{Segment, Source, Step, Value};
+use crate::params::Param;
 use crate::tags::Tag;
 use crate::template::Form;
 use crate::write::check::{Handle, OnFailure, Write, mentions_returned, with_returned};
@@ -80,11 +83,14 @@ impl Expansion<'_> {
                 }
             }
         });
+        let span = write.function.returned().ty().map_or_else(Span::call_site, Spanned::span);
+        let unwritten = located(quote!(#private::unwritten(__error)), span);
+        let unreported = located(quote!(#private::unreported(__returned, __error)), span);
         let is_error = write.on_failure == OnFailure::Error;
         let refused = (is_error && write.after_commit).then(|| {
             quote! {
                 if let ::core::result::Result::Err(__error) = __writing.refused() {
-                    return #private::unwritten(__error);
+                    return #unwritten;
                 }
             }
         });
@@ -94,7 +100,7 @@ impl Expansion<'_> {
             quote! {
                 match __writing.sent(__succeeded).await {
                     ::core::result::Result::Ok(()) => __returned,
-                    ::core::result::Result::Err(__error) => #private::unreported(__returned, __error),
+                    ::core::result::Result::Err(__error) => #unreported,
                 }
             }
         } else {
@@ -136,8 +142,9 @@ impl Expansion<'_> {
             Returned::Opaque(_) => return quote!((move || #body)()),
         }
         let behind = self.targets(true);
-        let names = crate::generics::variables_in(&behind);
-        let asks = self.write.params.iter().flat_map(|param| param.names());
+        let when = self.write.when.as_ref().filter(|when| mentions_returned(when));
+        let names = variables_in(quote!(#behind #when));
+        let asks = self.write.params.iter().flat_map(Param::names);
         let asks = asks.map(|name| name.to_string()).any(|name| names.contains(&name));
         if asks { quote!(async #body) } else { quote!(async move #body) }
     }
@@ -159,10 +166,10 @@ impl Expansion<'_> {
         let tags = self.write.tags.iter().filter(|tag| tag.is_of_value() == of_value);
         let tags = tags.map(|tag| {
             let segments = self.segments(tag);
-            let chosen = match &self.write.cache {
-                Some(cache) => quote_spanned!(cache.span()=> #private::chosen(&(#cache))),
-                None => quote!(#private::ambient()),
-            };
+            let chosen = self.write.cache.as_ref().map_or_else(
+                || quote!(#private::ambient()),
+                |cache| quote_spanned!(cache.span()=> #private::chosen(&(#cache))),
+            );
             quote!(__writing.tag(#chosen, &[#(#segments),*]);)
         });
         quote!(#(#targets)* #(#tags)*)
