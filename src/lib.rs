@@ -6,9 +6,9 @@ pub use redis_cached_macros::{methods, redis_cached, redis_invalidate};
 #[doc(hidden)]
 pub use redis_cached_runtime::private;
 pub use redis_cached_runtime::{
-    BuildError, Builder, Cache, Codec, CodecError, Entries, Entry, EntryOf, Error, Function,
-    InvalidateError, Invalidation, Peek, SharedError, ShutdownError, State, TagScope, expire_tags,
-    init, invalidate_tags, invalidate_tags_after_commit, tag,
+    BuildError, Builder, ByTag, Cache, Codec, CodecError, Entries, Entry, EntryOf, Error, Function,
+    InvalidateError, Invalidated, Invalidation, Peek, SharedError, ShutdownError, State, TagScope,
+    expire_tags, init, invalidate_many, invalidate_tags, invalidate_tags_after_commit, tag,
 };
 
 #[cfg(feature = "tower")]

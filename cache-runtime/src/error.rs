@@ -85,7 +85,7 @@ pub(crate) enum ErrorKind {
     #[error("it is not known whether this was carried out: {0}; repeat it, that is always safe")]
     Unconfirmed(#[source] StoreError),
     #[error(
-        "it is not known whether {left} of the invalidations were carried out: {source}; `send` it again, that is always safe"
+        "it is not known whether {left} of the invalidations were carried out: {source}; repeat it, that is always safe"
     )]
     Unsent { left: usize, source: StoreError },
     #[error(

@@ -2,9 +2,10 @@
 
 use crate::by_hand::{Boxed, unconfirmed};
 use crate::cache::{self, Cache, Inner};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::store::Touch;
 use crate::tags::{self, Tag};
+use crate::writing::{Invalidated, Writing};
 
 /// [`Cache::invalidate_tags`] of the cache that annotated functions use here.
 ///
@@ -33,6 +34,85 @@ pub async fn invalidate_tags<T: AsRef<str>>(
 pub async fn expire_tags<T: AsRef<str>>(tags: impl IntoIterator<Item = T>) -> Result<(), Error> {
     cache::ambient().0.touched(tags, Touch::Expire).await
 }
+
+/// Invalidates as many entries and tags as there are, in requests of a thousand: for what comes from a queue, a webhook
+/// or a change log.
+///
+/// The next thousand are taken when the last ones have been answered, so that an iterator of any length holds up neither
+/// this process nor the server. Two that are the same in one thousand are sent once, and to invalidate again is
+/// harmless: a message that is delivered twice may be handled twice.
+///
+/// ```
+/// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use redis_cached::{ByTag, Cache, Invalidated, invalidate_many, redis_cached};
+///
+/// #[redis_cached(key = "user:{id}", ttl = "5m", tags = ["team:{team}"])]
+/// async fn user(team: u32, id: u64) -> u64 {
+///     id
+/// }
+///
+/// enum Changed {
+///     User { team: u32, id: u64 },
+///     Team(u32),
+/// }
+///
+/// let cache = Cache::builder().url("memory://").build().await?;
+/// cache.scope(async {
+///     user(1, 7).await;
+///     user(2, 8).await;
+///     let changes = [Changed::User { team: 1, id: 7 }, Changed::Team(2)];
+///     invalidate_many(changes.iter().map(|change| -> Box<dyn Invalidated + Send> {
+///         match change {
+///             Changed::User { team, id } => Box::new(user_entry(*team, *id)),
+///             Changed::Team(team) => Box::new(ByTag(format!("team:{team}"))),
+///         }
+///     })).await?; // and now acknowledge the messages
+///     assert!(user_entry(1, 7).peek().await?.is_none());
+///     assert!(user_entry(2, 8).peek().await?.is_none());
+///     Ok::<(), redis_cached::Error>(())
+/// }).await?;
+/// # Ok(()) }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+/// ```
+///
+/// # Errors
+///
+/// `is_unconfirmed`: of some of them, how many says the text, it is not known whether they were carried out. All were
+/// attempted. Nothing is tried again behind the caller: repeat it, or leave the messages in their queue.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, some have been invalidated; repeat it.
+pub async fn invalidate_many<T: Invalidated>(
+    targets: impl IntoIterator<Item = T>,
+) -> Result<(), Error> {
+    let mut targets = targets.into_iter();
+    let (mut unconfirmed, mut failed) = (0, None);
+    loop {
+        let mut batch = Writing::begin();
+        let mut taken = 0;
+        for target in targets.by_ref().take(BATCH) {
+            batch.add(&target);
+            taken += 1;
+        }
+        if taken == 0 {
+            break;
+        }
+        let (left, error) = batch.sent_once().await;
+        unconfirmed += left;
+        failed = failed.or(error);
+    }
+    match failed {
+        None => Ok(()),
+        Some(Error(ErrorKind::Unsent { source, .. })) => {
+            Err(ErrorKind::Unsent { left: unconfirmed, source }.into())
+        }
+        Some(error) => Err(error),
+    }
+}
+
+/// What one command of the server is about at most.
+const BATCH: usize = 1_000;
 
 impl Cache {
     /// Removes all entries that carry one of these tags, for good: once this has returned `Ok`, every call

@@ -65,8 +65,9 @@ pub use entries::Entries;
 pub use error::{BuildError, Error, InvalidateError, SharedError, ShutdownError};
 pub use functions::Function;
 pub use handle::{Entry, EntryOf, Peek, State};
-pub use invalidate::{expire_tags, invalidate_tags};
+pub use invalidate::{expire_tags, invalidate_many, invalidate_tags};
 pub use tag_scope::{TagScope, tag};
+pub use writing::{ByTag, Invalidated};
 
 #[cfg(test)]
 mod clearing_tests;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::after_commit::{Invalidation, Subject};
-use crate::cache::{Cache, Inner};
+use crate::cache::{self, Cache, Inner};
 use crate::entries::Entries;
 use crate::error::{Error, ErrorKind, InvalidateError};
 use crate::handle::Entry;
@@ -24,14 +24,37 @@ pub struct Writing {
     failed: Option<Error>,
 }
 
-/// A handle, as a target of an invalidation.
+/// What can be invalidated: a handle to an [`Entry`], to all [`Entries`] of a function, and [`ByTag`] what carries a
+/// tag. References and boxes of these too, so that one list may hold handles of several functions.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no handle to entries of a cached function",
-    label = "a target names a function that is annotated with `#[redis_cached]`"
+    message = "`{Self}` is nothing that can be invalidated",
+    label = "a handle to entries of a function that is annotated with `#[redis_cached]`, or `ByTag(..)`"
 )]
 pub trait Invalidated {
     #[doc(hidden)]
     fn add_to(&self, writing: &mut Writing);
+}
+
+/// All entries that carry a tag, for [`invalidate_many`](crate::invalidate_many).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ByTag<S>(pub S);
+
+impl<S: AsRef<str>> Invalidated for ByTag<S> {
+    fn add_to(&self, writing: &mut Writing) {
+        writing.put(&cache::ambient().0, Subject::Tag(tags::name(self.0.as_ref())));
+    }
+}
+
+impl<T: Invalidated + ?Sized> Invalidated for &T {
+    fn add_to(&self, writing: &mut Writing) {
+        (**self).add_to(writing);
+    }
+}
+
+impl<T: Invalidated + ?Sized> Invalidated for Box<T> {
+    fn add_to(&self, writing: &mut Writing) {
+        (**self).add_to(writing);
+    }
 }
 
 impl<R> Invalidated for Entry<R> {
@@ -95,6 +118,14 @@ impl Writing {
         }
     }
 
+    /// Sends all of it, once. What is not confirmed comes back, and is not tried again.
+    pub(crate) async fn sent_once(mut self) -> (usize, Option<Error>) {
+        let sent = self.invalidation.send().await;
+        let left = self.invalidation.len();
+        self.only_if(false);
+        (left, self.failed.take().or(sent.err()))
+    }
+
     fn fail(&mut self, error: Error) {
         self.failed.get_or_insert(error);
     }
@@ -103,7 +134,6 @@ impl Writing {
     pub fn only_if(&mut self, changes: bool) {
         if !changes {
             std::mem::replace(&mut self.invalidation, Invalidation::empty()).discard();
-            self.failed = None;
         }
     }
 

@@ -6,10 +6,13 @@ use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use redis_cached::{Cache, InvalidateError, Invalidation, redis_cached, redis_invalidate};
+use redis_cached::{
+    ByTag, Cache, InvalidateError, Invalidated, Invalidation, invalidate_many, redis_cached,
+    redis_invalidate,
+};
 use redis_cached_tests::Told;
 use tokio::task::yield_now;
 
@@ -557,4 +560,47 @@ async fn c1_it_stands_on_all_kinds_of_functions() {
         sendable(rename(1, User { id: 8, email: String::new() })).await;
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_many_are_invalidated_a_thousand_at_a_time() {
+    in_memory(async {
+        for id in 0..2_500 {
+            user(1, id).await;
+        }
+        let is_stored = |id| {
+            let peeked =
+                pin!(user_entry(1, id).peek()).poll(&mut Context::from_waker(Waker::noop()));
+            let Poll::Ready(peeked) = peeked else { panic!("the embedded store does not wait") };
+            peeked.unwrap().is_some()
+        };
+        let ids = (0..2_500).inspect(|&id| {
+            // Those before have been answered when these are taken.
+            assert!(id < 1_000 || !is_stored(id - 1_000), "{id}");
+            assert!(is_stored(id), "{id}");
+        });
+        // The last one twice, as a queue delivers.
+        invalidate_many(ids.chain([2_499]).map(|id| user_entry(1, id))).await.unwrap();
+        for id in 0..2_500 {
+            assert!(user_entry(1, id).peek().await.unwrap().is_none(), "{id}");
+        }
+        let mixed = || -> Vec<Box<dyn Invalidated + Send>> {
+            vec![Box::new(by_email_entry("a b")), Box::new(ByTag("org:2")), Box::new(list_all())]
+        };
+        let changed = ["by email", "list 1", "list 2", "projects 8", "projects 9"];
+        assert_eq!(gone(async { invalidate_many(&mixed()).await.unwrap() }).await, changed);
+        invalidate_many(mixed()).await.unwrap();
+        invalidate_many(Vec::<ByTag<String>>::new()).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn c5_of_many_it_is_told_how_many_are_unconfirmed() {
+    let nowhere = Cache::builder().url("redis://127.0.0.1:1/").build().await.unwrap();
+    let many = invalidate_many((0..1_500).map(|id| user_entry(1, id)));
+    let error = nowhere.scope(many).await.unwrap_err();
+    assert!(error.is_unconfirmed() && error.to_string().contains("1500"), "{error}");
+    // Nothing is left behind: the caller has its messages yet.
+    nowhere.shutdown(Duration::from_millis(100)).await.unwrap();
 }
