@@ -17,7 +17,7 @@ use crate::handle::State;
 use crate::lease;
 use crate::request::Request;
 use crate::seen;
-use crate::store::{Commit, StoreError};
+use crate::store::{Commit, StoreError, Version};
 use crate::tags::{self, Standing, Tag};
 
 /// A future without its type.
@@ -65,6 +65,7 @@ pub(crate) fn store(
     mut request: Request,
     product: Product,
     tags: Gathered,
+    version: Option<u64>,
 ) -> Boxed<'static, Result<(), Error>> {
     Box::pin(async move {
         for name in &tags.read {
@@ -83,8 +84,12 @@ pub(crate) fn store(
         // Before the lease: of a tag that is invalidated between the two, the nonce that went is captured.
         let nonces =
             lease::capture(cache, &request.tags, ttl, deadline).await.map_err(unconfirmed)?;
-        let mut lease =
-            lease::seize(cache, &request.key, lock_ttl, deadline).await.map_err(unconfirmed)?;
+        // As long as an entry that it was set for may be there, and writers may be on their way.
+        let version = version.map(|number| Version { number, life: lease::life_of_tags(ttl) });
+        let seized = lease::seize(cache, &request.key, lock_ttl, version.as_ref(), deadline);
+        let Some(mut lease) = seized.await.map_err(unconfirmed)? else {
+            return Err(ErrorKind::Superseded.into());
+        };
         #[cfg(test)]
         crate::model::seized(&product.payload);
         lease.captured_before(nonces, ttl);

@@ -118,8 +118,9 @@ pub(crate) async fn recompute(request: &Request, computation: &mut dyn Computati
     let place = places::wait(request).await;
     let lock_ttl = request.policy.lock_ttl;
     let deadline = request.cache.deadline();
-    let lease = match lease::seize(&request.cache, &request.key, lock_ttl, deadline).await {
-        Ok(mut lease) => body::capture(request, &mut lease, deadline).await.then_some(lease),
+    let lease = match lease::seize(&request.cache, &request.key, lock_ttl, None, deadline).await {
+        Ok(Some(mut lease)) => body::capture(request, &mut lease, deadline).await.then_some(lease),
+        Ok(None) => None,
         Err(error) => {
             telemetry::store_trouble(request.site, &request.key, &error);
             None

@@ -231,7 +231,46 @@ impl<T: Stored, E> Entry<Result<T, E>> {
     ///
     /// If the future is dropped, the value is stored or it is not, and no lease stays behind.
     pub async fn set(&self, value: T) -> Result<(), Error> {
-        self.0.set_as(value, Gathered::for_entry()).await
+        self.0.set_as(value, Gathered::for_entry(), None).await
+    }
+
+    /// As [`set`](Self::set), of a value with a version of its own: an older one never replaces a newer one, in whatever
+    /// order those who set them come.
+    ///
+    /// The version is what the origin counts: a `version` column, a sequence, a log position. It is known for as
+    /// long as the entry and two minutes more, also when the entry has been invalidated meanwhile; values that the
+    /// function computes have none, and replace any. A `set` without a version is stored whatever the number.
+    ///
+    /// ```
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// use redis_cached::{Cache, redis_cached};
+    ///
+    /// #[redis_cached(key = "user:{id}", ttl = "5m")]
+    /// async fn user(id: u64) -> String {
+    ///     format!("user {id}")
+    /// }
+    ///
+    /// let cache = Cache::builder().url("memory://").build().await?;
+    /// cache.scope(async {
+    ///     user_entry(7).set_versioned("new".to_owned(), 12).await?;
+    ///     let late = user_entry(7).set_versioned("old".to_owned(), 11).await;
+    ///     assert!(late.is_err_and(|error| error.is_superseded()));
+    ///     assert_eq!(user(7).await, "new");
+    ///     Ok::<(), redis_cached::Error>(())
+    /// }).await?;
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As `set`; `is_superseded` also where a newer version has been set.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `set`. Versions that are older may be refused from then on, whether this one is stored or not.
+    pub async fn set_versioned(&self, value: T, version: u64) -> Result<(), Error> {
+        self.0.set_as(value, Gathered::for_entry(), Some(version)).await
     }
 
     /// As [`set`](Self::set), with tags that the function's body would have added by
@@ -250,7 +289,7 @@ impl<T: Stored, E> Entry<Result<T, E>> {
         tags: impl IntoIterator<Item = S>,
     ) -> Result<(), Error> {
         let tags = Gathered::of_texts(tags);
-        self.0.set_as(value, tags).await
+        self.0.set_as(value, tags, None).await
     }
 }
 
@@ -283,7 +322,25 @@ impl<V: Stored> EntryOf<V> {
     ///
     /// If the future is dropped, the value is stored or it is not, and no lease stays behind.
     pub async fn set(&self, value: V) -> Result<(), Error> {
-        self.set_as(value, Gathered::for_entry()).await
+        self.set_as(value, Gathered::for_entry(), None).await
+    }
+
+    /// As [`set`](Self::set), of a value with a version of its own: an older one never replaces a newer one, in whatever
+    /// order those who set them come.
+    ///
+    /// The version is what the origin counts: a `version` column, a sequence, a log position. It is known for as
+    /// long as the entry and two minutes more, also when the entry has been invalidated meanwhile; values that the
+    /// function computes have none, and replace any. A `set` without a version is stored whatever the number.
+    ///
+    /// # Errors
+    ///
+    /// As `set`; `is_superseded` also where a newer version has been set.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `set`. Versions that are older may be refused from then on, whether this one is stored or not.
+    pub async fn set_versioned(&self, value: V, version: u64) -> Result<(), Error> {
+        self.set_as(value, Gathered::for_entry(), Some(version)).await
     }
 
     /// As [`set`](Self::set), with tags that the function's body would have added by
@@ -302,7 +359,7 @@ impl<V: Stored> EntryOf<V> {
         tags: impl IntoIterator<Item = S>,
     ) -> Result<(), Error> {
         let tags = Gathered::of_texts(tags);
-        self.set_as(value, tags).await
+        self.set_as(value, tags, None).await
     }
 }
 
@@ -319,7 +376,12 @@ impl<R> EntryOf<R> {
         }))
     }
 
-    async fn set_as<V: Stored>(&self, value: V, mut tags: Gathered) -> Result<(), Error> {
+    async fn set_as<V: Stored>(
+        &self,
+        value: V,
+        mut tags: Gathered,
+        version: Option<u64>,
+    ) -> Result<(), Error> {
         let form = self.form::<V>();
         let request = self.request_of(&form)?;
         let product = body::product(&request, form.outgoing(&value))
@@ -327,7 +389,7 @@ impl<R> EntryOf<R> {
         form.tag(&value, &mut tags);
         // The value is needed no more, and need not be `Sync`.
         drop(value);
-        by_hand::store(request, product, tags).await
+        by_hand::store(request, product, tags, version).await
     }
 
     fn request_of<V>(&self, form: &Form<V>) -> Result<Request, Error> {

@@ -50,6 +50,11 @@ impl Key {
         format!("{}.lease", self.name)
     }
 
+    /// Where it is noted which version of its value was set last.
+    pub(crate) fn version(&self) -> String {
+        format!("{}.version", self.name)
+    }
+
     /// Stored in every entry, so that a value which strays under another key is not served.
     pub(crate) fn digest(&self) -> u128 {
         xxh3_128(self.name.as_bytes())

@@ -10,7 +10,7 @@ use crate::cache::Inner;
 use crate::entry::Judged;
 use crate::journal::Position;
 use crate::key::Key;
-use crate::store::{Claim, Commit, Granted, Old, StoreError, Take};
+use crate::store::{Claim, Commit, Granted, Old, StoreError, Take, Version};
 use crate::tags::{Nonce, Tag};
 
 /// A lease is renewed for this long and no longer: a body that hangs must not hold it for ever.
@@ -78,16 +78,22 @@ pub(crate) async fn take(
     }
 }
 
-/// Takes the lease away from whoever holds it, for `set` and a forced refresh.
+/// Takes the lease away from whoever holds it, for `set` and a forced refresh. `None`: a newer version of the value
+/// has been set.
 pub(crate) async fn seize(
     cache: &Arc<Inner>,
     key: &Key,
     lock_ttl: Duration,
+    version: Option<&Version>,
     deadline: Instant,
-) -> Result<Lease, StoreError> {
+) -> Result<Option<Lease>, StoreError> {
     let request = Request::new(cache, key);
-    let granted = cache.store.seize(key, &request.token, life(lock_ttl), deadline).await?;
-    Ok(request.granted(granted, lock_ttl))
+    let granted = cache.store.seize(key, &request.token, life(lock_ttl), version, deadline).await?;
+    let Some(granted) = granted else {
+        request.settle();
+        return Ok(None);
+    };
+    Ok(Some(request.granted(granted, lock_ttl)))
 }
 
 /// Captures the nonces of tags, in their order.

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{
-    Claim, Commit, FIRST_PASS, Granted, Old, Polling, Take, Touch, ValueAndNonces, Waited,
+    Claim, Commit, FIRST_PASS, Granted, Old, Polling, Take, Touch, ValueAndNonces, Version, Waited,
     lease_text,
 };
 use crate::entry::{self, Judged};
@@ -278,10 +278,27 @@ impl Memory {
         Take::Granted(contents.grant(key, token, failures, micros, lock_ttl))
     }
 
-    pub(crate) fn seize(&self, key: &Key, token: &str, lock_ttl: Duration) -> Granted {
-        let granted = lock(&self.contents).grant(key, token, 0, self.micros(), lock_ttl);
+    pub(crate) fn seize(
+        &self,
+        key: &Key,
+        token: &str,
+        lock_ttl: Duration,
+        version: Option<&Version>,
+    ) -> Option<Granted> {
+        let now = self.now();
+        let mut contents = lock(&self.contents);
+        if let Some(version) = version {
+            let (name, text) = (key.version(), version.text());
+            if contents.value(&name, now).is_some_and(|newest| *newest.bytes > *text.as_bytes()) {
+                return None;
+            }
+            let ends_at = now + millis(version.life);
+            contents.insert(&name, text.into_bytes(), ends_at, self.capacity);
+        }
+        let granted = contents.grant(key, token, 0, self.micros(), lock_ttl);
+        drop(contents);
         self.lease_ended.notify_waiters();
-        granted
+        Some(granted)
     }
 
     pub(crate) fn renew(&self, key: &Key, content: &str, lock_ttl: Duration) -> bool {

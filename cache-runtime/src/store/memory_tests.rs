@@ -34,7 +34,7 @@ fn granted(take: Take) -> String {
 }
 
 fn store_value(store: &Memory, fingerprint: u64, payload: &[u8]) -> Vec<u8> {
-    let content = store.seize(&key(), "setter", LOCK).content;
+    let content = store.seize(&key(), "setter", LOCK, None).unwrap().content;
     let (bytes, ends_at) = sealed(store, fingerprint, payload);
     assert_eq!(store.commit(&key(), &content, &bytes, ends_at), Commit::Stored);
     bytes
@@ -143,7 +143,7 @@ async fn what_ends_soonest_goes_first_when_the_store_is_full() {
         })
         .collect();
     for (key, seconds) in keys.iter().zip([40, 10, 30, 20]) {
-        let content = store.seize(key, "setter", LOCK).content;
+        let content = store.seize(key, "setter", LOCK, None).unwrap().content;
         let (bytes, _) = sealed(&store, 1, &[7; 1000]);
         let ends_at = store.now() + seconds * 1000;
         assert_eq!(store.commit(key, &content, &bytes, ends_at), Commit::Stored);

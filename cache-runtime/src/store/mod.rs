@@ -34,6 +34,20 @@ pub(crate) enum StoreError {
     Server(String),
 }
 
+/// Which version of a value is being set, and for how long that is to be known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Version {
+    pub(crate) number: u64,
+    pub(crate) life: Duration,
+}
+
+impl Version {
+    /// Of one length, so that the texts compare as the numbers do: a script knows no integers of this size.
+    fn text(self) -> String {
+        format!("{:020}", self.number)
+    }
+}
+
 /// A lease that was given, and the server's time when it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Granted {
@@ -236,17 +250,20 @@ impl Store {
         }
     }
 
-    /// Takes the lease away from whoever holds it.
+    /// Takes the lease away from whoever holds it. `None`: a newer version of the value has been set.
     pub(crate) async fn seize(
         &self,
         key: &Key,
         token: &str,
         lock_ttl: Duration,
+        version: Option<&Version>,
         deadline: Instant,
-    ) -> Result<Granted, StoreError> {
+    ) -> Result<Option<Granted>, StoreError> {
         match self {
-            Self::Memory(store) => step("seize", || store.seize(key, token, lock_ttl)).await,
-            Self::Redis(store) => store.seize(key, token, lock_ttl, deadline).await,
+            Self::Memory(store) => {
+                step("seize", || store.seize(key, token, lock_ttl, version)).await
+            }
+            Self::Redis(store) => store.seize(key, token, lock_ttl, version, deadline).await,
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ::redis::{Cmd, ConnectionInfo, Value};
 use tokio::time::Instant;
 
-use super::{Claim, Commit, FIRST_PASS, Granted, Old, Polling, StoreError, Take, Waited};
+use super::{Claim, Commit, FIRST_PASS, Granted, Old, Polling, StoreError, Take, Version, Waited};
 use crate::codec;
 use crate::codec::compression::Compressed;
 use crate::entry::{self, Judged, Label, Life};
@@ -73,13 +73,21 @@ impl Redis {
         key: &Key,
         token: &str,
         lock_ttl: Duration,
+        version: Option<&Version>,
         deadline: Instant,
-    ) -> Result<Granted, StoreError> {
-        let life = millis(lock_ttl).to_string();
-        let args = [token.as_bytes(), life.as_bytes()];
-        let (_, content, server_ms) =
-            self.lease_reply(key, &scripts::SEIZE, &[&key.lease()], &args, deadline).await?;
-        Ok(Granted { content, server_ms })
+    ) -> Result<Option<Granted>, StoreError> {
+        let lease = key.lease();
+        let mut keys = vec![lease];
+        let mut args = vec![token.to_owned(), millis(lock_ttl).to_string()];
+        if let Some(version) = version {
+            keys.push(key.version());
+            args.extend([version.text(), millis(version.life).to_string()]);
+        }
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
+        let (status, content, server_ms) =
+            self.lease_reply(key, &scripts::SEIZE, &keys, &args, deadline).await?;
+        Ok((status == "granted").then_some(Granted { content, server_ms }))
     }
 
     /// Every reply that names the server's time also sets the clock.

@@ -46,6 +46,8 @@ on_every_backend! {
         different_arguments_have_different_entries,
         an_entry_is_looked_at_without_computing,
         an_entry_is_set,
+        c1_an_older_version_never_replaces_a_newer_one,
+        c1_versions_end_as_the_newest_in_whatever_order,
         an_entry_is_invalidated,
         an_entry_is_expired,
         expiring_without_a_refresh_window_is_an_invalidation,

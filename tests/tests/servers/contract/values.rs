@@ -177,6 +177,58 @@ pub(super) async fn an_entry_is_set(stage: Stage) {
     assert_eq!(gate.runs(), 0);
 }
 
+pub(super) async fn c1_an_older_version_never_replaces_a_newer_one(stage: Stage) {
+    let ((a, b), gate) = (stage.two().await, Gate::open());
+    let is_superseded = |set: Result<(), redis_cached::Error>| {
+        assert!(set.is_err_and(|error| error.is_superseded()));
+    };
+    // In numbers that differ in length, and past what a double can tell apart.
+    let versions = [9, 10, (1 << 53) + 1, (1 << 53) + 2, u64::MAX];
+    for pair in versions.windows(2) {
+        let [older, newer] = pair else { unreachable!("windows of two") };
+        let (at_a, at_b) = (load_entry(42, &a), load_entry(42, &b));
+        at_a.set_versioned(1, *newer).await.unwrap();
+        is_superseded(at_b.set_versioned(2, *older).await);
+        assert_eq!(load(42, &b, &gate).await, 1, "{pair:?}");
+        // Not even where the newer one has been invalidated since.
+        at_b.invalidate().await.unwrap();
+        is_superseded(at_b.set_versioned(2, *older).await);
+        assert!(at_b.peek().await.unwrap().is_none(), "{pair:?}");
+        // Once more is the same.
+        at_b.set_versioned(3, *newer).await.unwrap();
+        assert_eq!(load(42, &a, &gate).await, 3, "{pair:?}");
+    }
+    // Other entries have versions of their own, and what has none is stored.
+    load_entry(43, &a).set_versioned(1, 0).await.unwrap();
+    load_entry(42, &a).set(4).await.unwrap();
+    assert_eq!((load(42, &b, &gate).await, load(43, &b, &gate).await), (4, 1));
+    assert_eq!(gate.runs(), 0);
+}
+
+pub(super) async fn c1_versions_end_as_the_newest_in_whatever_order(stage: Stage) {
+    let (a, b) = stage.two().await;
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut dice = fastrand::Rng::with_seed(seed);
+    for round in 0..20_u64 {
+        let mut versions: Vec<u64> = (1..=8).collect();
+        dice.shuffle(&mut versions);
+        let sets: Vec<_> = versions
+            .into_iter()
+            .map(|version| {
+                let entry = load_entry(round, if dice.bool() { &a } else { &b });
+                let value = usize::try_from(version).unwrap();
+                tokio::spawn(async move { entry.set_versioned(value, version).await.is_ok() })
+            })
+            .collect();
+        for set in sets {
+            set.await.unwrap();
+        }
+        let stored = load_entry(round, &a).peek().await.unwrap();
+        assert_eq!(stored.map(|peek| peek.value), Some(8), "round {round} of seed {seed}");
+    }
+}
+
 pub(super) async fn an_entry_is_invalidated(stage: Stage) {
     let ((a, b), gate) = (stage.two().await, Gate::open());
     load(42, &a, &gate).await;
