@@ -81,6 +81,7 @@ macro_rules! types {
 mod codecs;
 mod digests;
 mod hostile_bytes;
+mod random;
 mod reads_back;
 
 types! {
