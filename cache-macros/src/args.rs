@@ -63,6 +63,10 @@ arguments! {
     ttl_with "ttl_with": Expr = assigned;
     cache_if "cache_if": Expr = assigned;
     accept_if "accept_if": Expr = assigned;
+    cache_err_if "cache_err_if": Expr = assigned;
+    err_ttl "err_ttl": Expr = assigned;
+    err_ttl_with "err_ttl_with": Expr = assigned;
+    share_err "share_err": Expr = assigned;
     bypass_if "bypass_if": Expr = assigned;
     refresh_if "refresh_if": Expr = assigned;
     normalize "normalize": Vec<Rebinding> = rebindings;
@@ -85,15 +89,11 @@ arguments! {
 }
 
 /// Part of the design, not built yet. An argument that gets built moves up.
-const PLANNED: [&str; 17] = [
+const PLANNED: [&str; 13] = [
     "stale_if_error",
     "timeout",
     "soft_timeout",
-    "cache_err_if",
-    "err_ttl",
-    "err_ttl_with",
     "stale_if",
-    "share_err",
     "no_store_if",
     "max_age",
     "busy",
@@ -106,7 +106,7 @@ const PLANNED: [&str; 17] = [
 ];
 
 /// What other caches call it: the nearest of ours, which did-you-mean can't know.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 17] = [
     ("time", "`ttl = \"5m\"`"),
     ("expire", "`ttl = \"5m\"`"),
     ("expiry", "`ttl = \"5m\"`"),
@@ -116,6 +116,10 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("prefix", "`key = \"prefix:{id}\"`"),
     ("namespace", "`key = \"prefix:{id}\"`, or the namespace of the `Cache`"),
     ("result", "nothing: of a `Result` the `Ok` is stored, always"),
+    (
+        "cache_err",
+        "`cache_err_if = |error| ..` with `err_ttl = \"10s\"`, which says which errors, and for how long",
+    ),
     ("option", "`none_ttl = \"10s\"`: a `None` is stored, always"),
     ("sync_writes", "nothing: a key is computed once in the whole fleet, always"),
     ("unless", "`cache_if = |value| ..`, which says when to store"),
@@ -159,10 +163,13 @@ fn example(name: &str) -> &'static str {
         "key" => "\"user:{id}\"",
         "ttl" | "near" => "\"5m\"",
         "refresh_before" => "\"20%\"",
-        "none_ttl" | "lock_ttl" | "wait" => "\"10s\"",
+        "none_ttl" | "err_ttl" | "lock_ttl" | "wait" => "\"10s\"",
         "ttl_with" => "|token| token.expires_in",
         "cache_if" => "|value| value.is_complete()",
         "accept_if" => "|value| !value.is_revoked()",
+        "cache_err_if" => "|error| error.is_not_found()",
+        "err_ttl_with" => "|error| error.retry_after",
+        "share_err" => "|error| error.copy()",
         "bypass_if" | "refresh_if" => "force",
         "tags" => "[\"team:{team}\"]",
         "tags_with" => "|page| page.authors.iter().map(|id| format!(\"user:{id}\"))",

@@ -42,6 +42,10 @@ use proc_macro::TokenStream;
 /// | `ttl_with` | closure or path, `fn(&T) -> Duration`: the value decides; zero is not stored | – |
 /// | `cache_if` | closure or path, `fn(&T) -> bool`: may this value be stored? If not, it is returned, and the old entry is removed | all |
 /// | `accept_if` | closure or path, `fn(&T) -> bool`: may this stored value be served? If not, it is computed anew | all |
+/// | `cache_err_if` | closure or path, `fn(&E) -> bool`: which errors of a `Result` are stored, those that are `Serialize + DeserializeOwned`; needs one of the next two | none |
+/// | `err_ttl` | the ttl of a stored error: a duration | – |
+/// | `err_ttl_with` | closure or path, `fn(&E) -> Duration`: the error decides; zero is not stored | – |
+/// | `share_err` | closure or path, `fn(&E) -> E`: how those who waited get the error, once to keep it and once for each of them | `Clone` |
 /// | `bypass_if` | a `bool` expression over the parameters: run the body and touch nothing | never |
 /// | `refresh_if` | a `bool` expression over the parameters: compute now, and store | never |
 /// | `normalize(a = a.trim())` | binds parameters anew, for the key and for the body | – |
@@ -57,7 +61,7 @@ use proc_macro::TokenStream;
 /// | `compress` | `lz4`, `zstd`, `zstd(above = 4096)`, with the feature of its name: from so many bytes on | off; above 1024 |
 /// | `version` | an integer, to be raised when the meaning of the value changes | 0 |
 /// | `name` | what the entries are known by, wherever the function moves, and no other function's: letters, digits and `_ - . :`, at most 128 | path of the function |
-/// | `same_entries_as` | the path of another cached function, whose entries this one reads and writes: it needs the same key, type, codec and version | – |
+/// | `same_entries_as` | the path of another cached function, whose entries this one reads and writes: it needs the same key, type, type of stored errors, codec and version | – |
 /// | `cache` | an expression over the parameters that names a `Cache`, or an `Option` of one, of which `None` bypasses | the scope's, the global or the embedded one |
 /// | `vis` | the visibility of what is generated | the function's |
 /// | `crate` | the path at which `redis_cached` is found | `::redis_cached` |
@@ -111,8 +115,14 @@ use proc_macro::TokenStream;
 ///
 /// # Values and errors
 ///
-/// Of a `Result`, by whatever alias, the `Ok` is stored, and an `Err` never. Any other return type is
-/// stored as it is; `None` is a value.
+/// Of a `Result`, by whatever alias, the `Ok` is stored, and an `Err` where `cache_err_if` says so. Any other
+/// return type is stored as it is; `None` is a value.
+///
+/// A stored error is a hit until its ttl ends, counted from the moment its computation began, and is
+/// invalidated as a value is. It is never stale, and a background refresh that ends in it leaves the old
+/// value alone; a forced computation stores it. What is said of values (`cache_if`, `accept_if`,
+/// `ttl_with`, `none_ttl`, tags of the value) is not said of errors. A handle speaks of values: its `peek` gives `None`
+/// for an error, and its `ttl` the time that is left to it.
 ///
 /// # Functions
 ///

@@ -27,6 +27,7 @@ pub(crate) struct Policy {
     pub(crate) ttl: Option<Span>,
     pub(crate) refresh_before: Option<Window>,
     pub(crate) none_ttl: Option<Span>,
+    pub(crate) err_ttl: Option<Span>,
     pub(crate) lock_ttl: Option<Span>,
     pub(crate) wait: Option<Span>,
     pub(crate) near: Option<Span>,
@@ -47,6 +48,11 @@ impl Policy {
         Self {
             refresh_before: refresh_before(args.refresh_before.as_ref(), ttl_millis, errors),
             none_ttl: positive(args.none_ttl.as_ref(), "drop it to store `None` for `ttl`", errors),
+            err_ttl: positive(
+                args.err_ttl.as_ref(),
+                "drop `cache_err_if` to store no errors",
+                errors,
+            ),
             lock_ttl: lock_ttl(args.lock_ttl.as_ref(), errors),
             wait,
             near: near(args.near.as_ref(), ttl_millis, errors),
@@ -67,6 +73,7 @@ impl Policy {
             ("ttl", self.ttl.as_ref()),
             ("refresh_before", window),
             ("none_ttl", self.none_ttl.as_ref()),
+            ("err_ttl", self.err_ttl.as_ref()),
             ("lock_ttl", self.lock_ttl.as_ref()),
             ("wait", self.wait.as_ref()),
             ("near", self.near.as_ref()),

@@ -37,12 +37,15 @@ pub(crate) struct Spec {
     pub(crate) krate: Option<Path>,
 }
 
-/// What is said of the values, and of how they are written.
+/// What is said of the values and errors, and of how they are written.
 pub(crate) struct Values {
     pub(crate) cache_if: Option<Expr>,
     pub(crate) accept_if: Option<Expr>,
     pub(crate) ttl_with: Option<Expr>,
     pub(crate) tags_with: Option<Expr>,
+    pub(crate) cache_err_if: Option<Expr>,
+    pub(crate) err_ttl_with: Option<Expr>,
+    pub(crate) share_err: Option<Expr>,
     pub(crate) codec: Codec,
     pub(crate) compression: Option<(Method, Span, Option<u32>)>,
 }
@@ -273,7 +276,8 @@ fn name(given: &Given<Expr>, errors: &Errors) -> Option<String> {
 }
 
 fn values(args: &Args, errors: &Errors) -> Values {
-    let closure = |given: &Option<Given<Expr>>, form: &str| {
+    check_errors(args, errors);
+    let closure = |over: &str, given: &Option<Given<Expr>>, form: &str| {
         let given = given.as_ref()?;
         let is_function = matches!(
             &given.value,
@@ -283,23 +287,53 @@ fn values(args: &Args, errors: &Errors) -> Values {
             errors.on(
                 &given.value,
                 format!(
-                    "`{}` is a closure over the value, or the path of a function: write `{form}`",
+                    "`{}` is a closure over the {over}, or the path of a function: write `{form}`",
                     given.name
                 ),
             );
         }
         Some(given.value.clone())
     };
+    let of_value = |given, form| closure("value", given, form);
+    let of_error = |given, form| closure("error", given, form);
     Values {
-        cache_if: closure(&args.cache_if, "cache_if = |value| value.is_complete()"),
-        accept_if: closure(&args.accept_if, "accept_if = |value| !value.is_revoked()"),
-        ttl_with: closure(&args.ttl_with, "ttl_with = |token| token.expires_in"),
-        tags_with: closure(
+        cache_if: of_value(&args.cache_if, "cache_if = |value| value.is_complete()"),
+        accept_if: of_value(&args.accept_if, "accept_if = |value| !value.is_revoked()"),
+        ttl_with: of_value(&args.ttl_with, "ttl_with = |token| token.expires_in"),
+        tags_with: of_value(
             &args.tags_with,
             "tags_with = |page| page.authors.iter().map(|id| format!(\"user:{id}\"))",
         ),
+        cache_err_if: of_error(&args.cache_err_if, "cache_err_if = |error| error.is_not_found()"),
+        err_ttl_with: of_error(&args.err_ttl_with, "err_ttl_with = |error| error.retry_after"),
+        share_err: of_error(&args.share_err, "share_err = |error| error.copy()"),
         codec: args.codec.as_ref().map_or(Codec::Default, |given| codec(&given.value, errors)),
         compression: args.compress.as_ref().and_then(|given| compression(&given.value, errors)),
+    }
+}
+
+/// A stored error has a life of its own, since few are as lasting as a value.
+fn check_errors(args: &Args, errors: &Errors) {
+    match (&args.cache_err_if, &args.err_ttl, &args.err_ttl_with) {
+        (Some(stored), None, None) => errors.at(
+            stored.name.span(),
+            "`cache_err_if` stores errors, but nothing says for how long: add `err_ttl = \"10s\"`, or \
+             `err_ttl_with = |error| error.retry_after`, which asks the error",
+        ),
+        (_, Some(_), Some(with)) => errors.at(
+            with.name.span(),
+            "`err_ttl` and `err_ttl_with` exclude each other: keep `err_ttl` if all stored errors live \
+             equally long, and `err_ttl_with` if each says it itself",
+        ),
+        (None, Some(given), None) | (None, None, Some(given)) => errors.at(
+            given.name.span(),
+            format!(
+                "`{}` is the life of stored errors, but no error is stored: say which ones are, as in \
+                 `cache_err_if = |error| error.is_not_found()`, or drop it",
+                given.name
+            ),
+        ),
+        _ => {}
     }
 }
 
@@ -404,13 +438,15 @@ impl Spec {
     pub(crate) fn mentions_self(&self) -> bool {
         let Self { policy, values, normalize, cache, bypass_if, refresh_if, .. } = self;
         let Values { cache_if, accept_if, ttl_with, tags_with, .. } = values;
+        let Values { cache_err_if, err_ttl_with, share_err, .. } = values;
         let spans = policy.spans().filter_map(|(_, span)| match span {
             policy::Span::AtRunTime(expr) => Some(expr),
             policy::Span::Millis(_) => None,
         });
         let rebound = normalize.iter().map(|rebinding| &rebinding.value);
         let all = quote! {
-            #cache #bypass_if #refresh_if #cache_if #accept_if #ttl_with #tags_with #(#spans)* #(#rebound)*
+            #cache #bypass_if #refresh_if #cache_if #accept_if #ttl_with #tags_with
+            #cache_err_if #err_ttl_with #share_err #(#spans)* #(#rebound)*
         };
         self.named_generics().contains("Self") || names_in(all).contains("Self")
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::codec::{self, EncodeError, Encoded, compression};
-use crate::computation::{Computation, Finished, Outgoing};
-use crate::entry::{self, Label};
+use crate::codec::{EncodeError, Encoded, compression};
+use crate::computation::{Computation, Outgoing};
+use crate::entry::{self, Label, Written};
 use crate::faults::{self, Fault};
 use crate::frame::{Frame, Gathered};
 use crate::freshness;
@@ -19,12 +19,6 @@ use crate::stamping::{self, Unstamped};
 use crate::store::{Commit, Old, StoreError};
 use crate::tags::Stamp;
 use crate::telemetry;
-
-/// How a body ended, and what it depends on.
-pub(crate) struct Ran {
-    pub(crate) finished: Finished,
-    pub(crate) touched: Arc<Gathered>,
-}
 
 /// Captures the nonces of the entry's tags, and where the journal is, before the body begins. `false`:
 /// nothing may be written, and the lease is to be given back.
@@ -42,38 +36,38 @@ pub(crate) async fn capture(request: &Request, lease: &mut Lease, deadline: Inst
     }
 }
 
-/// Runs the body to its end, keeping the lease meanwhile.
+/// Runs the body to its end, keeping the lease meanwhile. Gives what its answer depends on.
 pub(crate) async fn run(
     request: &Request,
     computation: &mut dyn Computation,
     lease: Option<&Lease>,
-) -> Ran {
+) -> Arc<Gathered> {
     let frame = Frame::of_body(request);
     frame.within(|| computation.start());
     let body = poll_fn(|cx| frame.within(|| computation.poll(cx)));
-    let finished = match lease {
+    match lease {
         None => body.await,
         Some(lease) => {
             tokio::pin!(body);
             tokio::select! {
                 biased;
-                finished = &mut body => finished,
+                () = &mut body => {}
                 () = lease.keep() => body.await,
             }
         }
-    };
+    }
     let mut touched = frame.close();
     computation.answer().tag(&mut touched);
     request.site.note_tags(!touched.is_empty());
     for tag in &request.tags {
         touched.add(tag.name());
     }
-    Ran { finished, touched: Arc::new(touched) }
+    Arc::new(touched)
 }
 
-/// An encoded value on its way into the store.
+/// An encoded value or error on its way into the store.
 pub(crate) struct Product {
-    pub(crate) codec: codec::Id,
+    pub(crate) written: Written,
     pub(crate) payload: Arc<[u8]>,
     none: bool,
     /// `false` where the function's `cache_if` says no.
@@ -86,26 +80,30 @@ pub(crate) struct Product {
 pub(crate) fn encode(request: &Request, computation: &mut dyn Computation) -> Option<Product> {
     match product(request, computation.answer().encode()) {
         Ok(product) => Some(product),
-        // An `Err` that is hidden behind an alias: not stored, like every other.
         Err(EncodeError::IsError) => None,
         Err(error) => {
-            telemetry::warn_once(request.site, Warning::NotStorable, &error.to_string());
+            let warning = match error {
+                EncodeError::OfError(_) => Warning::ErrorNotStorable,
+                _ => Warning::NotStorable,
+            };
+            telemetry::warn_once(request.site, warning, &error.to_string());
             None
         }
     }
 }
 
-/// What an encoded value is to the store.
+/// What an encoded value or error is to the store.
 pub(crate) fn product(
     request: &Request,
     outgoing: Result<Outgoing, EncodeError>,
 ) -> Result<Product, EncodeError> {
-    let Outgoing { encoded: Encoded { codec, fell_back, bytes, none }, keep, ttl, window } =
-        outgoing?;
+    let Outgoing { encoded, is_error, keep, ttl, window } = outgoing?;
+    let Encoded { codec, fell_back, bytes, none } = encoded;
     if fell_back {
         telemetry::warn_once(request.site, Warning::Fallback, "");
     }
-    Ok(Product { codec, payload: bytes.into(), none, keep, ttl, window })
+    let written = Written { codec, is_error };
+    Ok(Product { written, payload: bytes.into(), none, keep, ttl, window })
 }
 
 /// Seals the product with a life that begins at `born_at`, and commits it under the lease.
@@ -122,7 +120,11 @@ pub(crate) async fn commit(
             .await
             .map(|ended| if ended { Commit::Unwanted } else { Commit::Refused });
     }
-    let policy = request.policy.with_ttl(product.none, product.ttl).with_window(product.window);
+    let policy = if product.written.is_error {
+        request.policy.of_error(product.ttl)
+    } else {
+        request.policy.with_ttl(product.none, product.ttl).with_window(product.window)
+    };
     let policy = policy.checked(request.site);
     let window = policy.window.and_then(|window| window.of(policy.ttl));
     let life = freshness::plan(
@@ -145,7 +147,7 @@ pub(crate) async fn commit(
         life,
         fingerprint: request.fingerprint,
         key_digest: request.key.digest(),
-        codec: product.codec,
+        written: product.written,
         compressed,
         none: product.none,
         stamps: &stamps,

@@ -7,9 +7,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::body::{self, Product};
-use crate::codec;
 use crate::codec::compression::expand;
-use crate::entry::Found;
+use crate::entry::{Found, Written};
 use crate::error::{Error, ErrorKind};
 use crate::frame::{self, Gathered, Spoiled};
 use crate::freshness::{self, Freshness};
@@ -25,7 +24,7 @@ pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A stored value as bytes.
 pub(crate) struct Looked {
-    pub(crate) codec: codec::Id,
+    pub(crate) written: Written,
     pub(crate) payload: Vec<u8>,
     pub(crate) state: State,
     pub(crate) age: Option<Duration>,
@@ -40,6 +39,10 @@ pub(crate) fn look(request: Request) -> Boxed<'static, Result<Option<Looked>, Er
             return Ok(None);
         }
         let Found::Usable(found) = seen.find(&request) else { return Ok(None) };
+        // Of a value this says no more than if nothing were stored.
+        if found.written.is_error {
+            return Ok(None);
+        }
         let standing = seen.standing(&request, &found);
         if standing == Standing::Void {
             return Ok(None);
@@ -54,7 +57,7 @@ pub(crate) fn look(request: Request) -> Boxed<'static, Result<Option<Looked>, Er
         // What a body sees by hand it depends on no less.
         frame::hand_on_stamps(&request.cache, found.stamps.clone());
         let age = now.map(|now| Duration::from_millis(now.saturating_sub(found.life.born_at)));
-        Ok(Some(Looked { codec: found.codec, payload: payload.into_owned(), state, age }))
+        Ok(Some(Looked { written: found.written, payload: payload.into_owned(), state, age }))
     })
 }
 

@@ -9,19 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::codec::{self, DecodeError, EncodeError, Encoded};
+use crate::codec::{DecodeError, EncodeError, Encoded};
+use crate::entry::Written;
 use crate::frame::Gathered;
 use crate::policy::Policy;
 use crate::private::{Choice, Chosen, Target};
 use crate::returns::Returned;
 use crate::site::Site;
-
-/// How a body ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Finished {
-    Value,
-    Failed,
-}
 
 /// What became of a stored value that was offered as the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +38,7 @@ pub(crate) trait Computation: Send {
     /// whole body twice.
     fn start(&mut self);
     /// Polls the body that was started; what it returns becomes the answer.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finished>;
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// The same computation with arguments of its own, for the background.
     fn detach(&mut self) -> Option<Box<dyn Computation>>;
 }
@@ -53,11 +47,11 @@ pub(crate) trait Computation: Send {
 pub(crate) trait Answer: Send {
     /// Tells entries of this function and this type from all others.
     fn fingerprint(&self, site: &Site, owner: &'static str) -> u64;
-    /// Takes a value that was computed by another as the answer.
-    fn adopt(&mut self, codec: codec::Id, payload: &[u8]) -> Result<(), DecodeError>;
-    /// Takes a stored value as the answer, if the function accepts it.
-    fn accept(&mut self, codec: codec::Id, payload: &[u8]) -> Result<Offered, DecodeError>;
-    /// The answer as it is stored.
+    /// Takes what was computed by another as the answer.
+    fn adopt(&mut self, written: Written, payload: &[u8]) -> Result<(), DecodeError>;
+    /// Takes what is stored as the answer, if the function accepts it.
+    fn accept(&mut self, written: Written, payload: &[u8]) -> Result<Offered, DecodeError>;
+    /// The answer as it is stored; an error, if it is not one of those that are.
     fn encode(&self) -> Result<Outgoing, EncodeError>;
     /// Adds the tags that the answer itself tells of.
     fn tag(&self, touched: &mut Gathered);
@@ -67,12 +61,13 @@ pub(crate) trait Answer: Send {
     fn adopt_failure(&mut self, failure: &SharedFailure) -> bool;
 }
 
-/// An encoded value, and what its function says of it.
+/// An encoded value or error, and what its function says of it.
 pub(crate) struct Outgoing {
     pub(crate) encoded: Encoded,
+    pub(crate) is_error: bool,
     /// `false` where `cache_if` says no: it is answered with, and not stored.
     pub(crate) keep: bool,
-    /// What `ttl_with` says.
+    /// What `ttl_with` or `err_ttl_with` says.
     pub(crate) ttl: Option<Duration>,
     /// What `window_with` says.
     pub(crate) window: Option<Duration>,
@@ -170,13 +165,13 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<R, K> {
         self.returns.fingerprint(site, owner)
     }
 
-    fn adopt(&mut self, codec: codec::Id, payload: &[u8]) -> Result<(), DecodeError> {
-        self.value = Some(self.returns.decode(codec, payload)?);
+    fn adopt(&mut self, written: Written, payload: &[u8]) -> Result<(), DecodeError> {
+        self.value = Some(self.returns.decode(written, payload)?);
         Ok(())
     }
 
-    fn accept(&mut self, codec: codec::Id, payload: &[u8]) -> Result<Offered, DecodeError> {
-        let value = self.returns.decode(codec, payload)?;
+    fn accept(&mut self, written: Written, payload: &[u8]) -> Result<Offered, DecodeError> {
+        let value = self.returns.decode(written, payload)?;
         if !self.returns.accepts(&value) {
             return Ok(Offered::Refused);
         }
@@ -214,15 +209,14 @@ impl<R, K: Deref<Target: Returned<R>>> Slot<R, K> {
     }
 
     /// Polls a body; what it returns becomes the answer.
-    fn poll(&mut self, body: Option<&mut Body<'_, R>>, cx: &mut Context<'_>) -> Poll<Finished> {
+    fn poll(&mut self, body: Option<&mut Body<'_, R>>, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(body) = body {
             match body.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(returned) => self.value = Some(returned),
             }
         }
-        let is_value = self.value.as_ref().is_some_and(|value| self.returns.is_value(value));
-        Poll::Ready(if is_value { Finished::Value } else { Finished::Failed })
+        Poll::Ready(())
     }
 }
 
@@ -241,7 +235,7 @@ impl<R: Send> Computation for Detached<R> {
 
     fn start(&mut self) {}
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.slot.poll(Some(&mut self.running), cx)
     }
 
@@ -415,7 +409,7 @@ impl<R: Send> Computation for Running<'_, R> {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let polled = self.slot.poll(self.body.as_mut(), cx);
         if polled.is_ready() {
             self.body = None;

@@ -6,10 +6,10 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::body::{self, Product, Ran};
-use crate::computation::{Computation, Finished};
+use crate::body::{self, Product};
+use crate::computation::Computation;
 use crate::faults::{self, Fault};
-use crate::frame::{self, Gathered};
+use crate::frame;
 use crate::lease;
 use crate::outcome::Outcome;
 use crate::places::{self, Place};
@@ -38,7 +38,7 @@ pub(crate) async fn compute(
     if leader.baton.is_some() || !faults::on(Fault::SealedWithLeaseOnly) {
         leader.seal();
     }
-    let Ran { finished, touched } = body::run(request, computation, leader.baton.as_ref()).await;
+    let touched = body::run(request, computation, leader.baton.as_ref()).await;
     drop(place);
     if leader.baton.is_none() && faults::on(Fault::SealedWithLeaseOnly) {
         leader.seal();
@@ -48,34 +48,33 @@ pub(crate) async fn compute(
     }
     let shared = leader.answers_somebody();
     let leased = leader.baton.is_some();
-    let mut stored = false;
-    match finished {
-        Finished::Failed => {
-            let failure = if shared { computation.answer().share_failure() } else { None };
-            let shared = failure.map_or(Shared::Nothing, Shared::Failed);
-            fail(request, leader, Landed { shared, touched, served: None });
-        }
-        Finished::Value if leased || shared => match body::encode(request, computation) {
-            Some(product) => stored = publish(request, leader, product, touched).await,
-            None => {
-                fail(request, leader, Landed { shared: Shared::Nothing, touched, served: None });
-            }
-        },
-        Finished::Value => leader.end(None),
+    if !leased && !shared {
+        leader.end(None);
+        return Outcome::Unleased;
     }
+    let product = body::encode(request, computation);
+    // As it is, where it can be had so: what its `Serialize` leaves out is there, too.
+    let failure = if shared { computation.answer().share_failure() } else { None };
+    let shared = match (failure, &product) {
+        (Some(failure), _) => Shared::Failed(failure),
+        (None, Some(product)) => Shared::Stored(product.written, Arc::clone(&product.payload)),
+        (None, None) => Shared::Nothing,
+    };
+    let landed = Landed { shared, touched, served: None };
+    let stored = if let Some(product) = product {
+        publish(request, leader, product, landed).await
+    } else {
+        fail(request, leader, landed);
+        false
+    };
     if leased { Outcome::Computed { stored } } else { Outcome::Unleased }
 }
 
-/// Answers those who share the value, commits it, and ends the flight for those who came too late:
+/// Answers those who share the product, commits it, and ends the flight for those who came too late:
 /// they find it stored. Goes on if the caller is dropped meanwhile. Says whether it was stored.
-async fn publish(
-    request: &Request,
-    mut leader: Lead,
-    product: Product,
-    touched: Arc<Gathered>,
-) -> bool {
-    let shared = Shared::Value { codec: product.codec, payload: Arc::clone(&product.payload) };
-    leader.announce(Landed { shared, touched: Arc::clone(&touched), served: None });
+async fn publish(request: &Request, mut leader: Lead, product: Product, landed: Landed) -> bool {
+    let touched = Arc::clone(&landed.touched);
+    leader.announce(landed);
     let Some(lease) = leader.baton.take() else {
         leader.end(None);
         return false;
@@ -126,14 +125,11 @@ pub(crate) async fn recompute(request: &Request, computation: &mut dyn Computati
             None
         }
     };
-    let Ran { finished, touched } = body::run(request, computation, lease.as_ref()).await;
+    let touched = body::run(request, computation, lease.as_ref()).await;
     drop(place);
     frame::hand_on(Some(&request.cache), &touched);
     let Some(lease) = lease else { return Outcome::Unleased };
-    let product = match finished {
-        Finished::Value => body::encode(request, computation),
-        Finished::Failed => None,
-    };
+    let product = body::encode(request, computation);
     let request = request.clone();
     let (done, wait) = oneshot::channel();
     request.cache.work.clone().spawn_errand(async move {
@@ -163,7 +159,7 @@ pub(crate) async fn alone(request: &Request, computation: &mut dyn Computation) 
     } else {
         None
     };
-    let Ran { touched, .. } = body::run(request, computation, None).await;
+    let touched = body::run(request, computation, None).await;
     frame::hand_on(Some(&request.cache), &touched);
     Outcome::Bypassed
 }

@@ -15,7 +15,7 @@
 //! | 48 | 16 | XXH3-128 of the full key |
 //! | 64 | 1 | codec |
 //! | 65 | 1 | compression |
-//! | 66 | 1 | flags: 1 = `None` |
+//! | 66 | 1 | flags: 1 = `None`, 2 = an error |
 //! | 67 | 1 | number of stamps, at most 32 |
 //! | 68 | | the stamps, one behind the other |
 //! | behind them | | payload |
@@ -46,8 +46,10 @@ pub(crate) const DUE_AT: usize = 16;
 const MAGIC: [u8; 4] = *b"rce\x01";
 const TTL_END: usize = 32;
 const FINGERPRINT: Range<usize> = 40..48;
+const FLAGS: usize = 66;
 const STAMPS: usize = 67;
 const FLAG_NONE: u8 = 1;
+const FLAG_ERROR: u8 = 2;
 
 /// The moments of an entry's life, on the server's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,17 +65,24 @@ pub(crate) struct Label<'a> {
     pub(crate) life: Life,
     pub(crate) fingerprint: u64,
     pub(crate) key_digest: u128,
-    pub(crate) codec: codec::Id,
+    pub(crate) written: Written,
     pub(crate) compressed: Compressed,
     pub(crate) none: bool,
     pub(crate) stamps: &'a [Stamp<'a>],
+}
+
+/// What a payload is, and how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) codec: codec::Id,
+    pub(crate) is_error: bool,
 }
 
 /// A usable entry inside the bytes that were read.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) life: Life,
-    pub(crate) codec: codec::Id,
+    pub(crate) written: Written,
     pub(crate) compressed: Compressed,
     pub(crate) stamps: Stamps<'a>,
     pub(crate) payload: &'a [u8],
@@ -154,10 +163,11 @@ pub(crate) fn seal(label: &Label<'_>, payload: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&label.life.ttl_end.to_le_bytes());
     out.extend_from_slice(&label.fingerprint.to_le_bytes());
     out.extend_from_slice(&label.key_digest.to_le_bytes());
-    let flags = if label.none { FLAG_NONE } else { 0 };
+    let none = if label.none { FLAG_NONE } else { 0 };
+    let error = if label.written.is_error { FLAG_ERROR } else { 0 };
     let count = one_byte(label.stamps.len(), tags::MOST);
-    let (codec, compressed) = (label.codec.number(), label.compressed.number());
-    out.extend_from_slice(&[codec, compressed, flags, count]);
+    let (codec, compressed) = (label.written.codec.number(), label.compressed.number());
+    out.extend_from_slice(&[codec, compressed, none | error, count]);
     for stamp in label.stamps {
         out.push(one_byte(stamp.name.len(), tags::LONGEST_NAME));
         out.push(one_byte(stamp.nonce.len(), tags::LONGEST_NONCE));
@@ -245,7 +255,7 @@ fn open(entry: &[u8], offset: usize, key_digest: u128) -> Found<'_> {
             born_at: u64_at(entry, 24),
             ttl_end: u64_at(entry, TTL_END),
         },
-        codec,
+        written: Written { codec, is_error: entry[FLAGS] & FLAG_ERROR != 0 },
         compressed,
         stamps,
         payload,

@@ -11,7 +11,7 @@ fn label(fingerprint: u64) -> Label<'static> {
         life: Life { born_at: 1_000, due_at: 2_000, ttl_end: 3_000 },
         fingerprint,
         key_digest: KEY,
-        codec: codec::Id::Bincode,
+        written: Written { codec: codec::Id::Bincode, is_error: false },
         compressed: Compressed::Not,
         none: false,
         stamps: &[],
@@ -35,7 +35,18 @@ fn an_entry_reads_back() {
     let Found::Usable(entry) = find(&stored, MINE, KEY) else { panic!("not usable") };
     assert_eq!(entry.payload, b"value");
     assert_eq!(entry.life, label(MINE).life);
-    assert_eq!(entry.codec, codec::Id::Bincode);
+    assert_eq!(entry.written, label(MINE).written);
+}
+
+#[test]
+fn a_stored_error_is_known_as_one() {
+    for (none, is_error, flags) in [(false, false, 0), (true, false, 1), (false, true, 2)] {
+        let written = Written { codec: codec::Id::MsgPack, is_error };
+        let stored = seal(&Label { written, none, ..label(MINE) }, b"payload");
+        assert_eq!(stored[FLAGS], flags);
+        let Found::Usable(entry) = find(&stored, MINE, KEY) else { panic!("not usable") };
+        assert_eq!(entry.written, written);
+    }
 }
 
 #[test]

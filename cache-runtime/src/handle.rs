@@ -177,7 +177,7 @@ impl<R> Entry<R> {
         by_hand::expire(self.0.request(UNTYPED)?).await
     }
 
-    /// How much longer the entry is kept; `None` where nothing is stored.
+    /// How much longer the entry is kept, be it a value or a stored error; `None` where nothing is stored.
     ///
     /// One that was cleared with all of its function is kept to its end, and served to nobody.
     ///
@@ -204,6 +204,8 @@ impl<T: Stored, E> Entry<Result<T, E>> {
     }
 
     /// Looks at the stored value. Never computes, never refreshes.
+    ///
+    /// `None` where nothing is stored, and where it is an error, which [`ttl`](Self::ttl) tells apart.
     ///
     /// # Errors
     ///
@@ -370,8 +372,8 @@ impl<R> EntryOf<R> {
     async fn peek_as<V: Stored>(&self) -> Result<Option<Peek<V>>, Error> {
         let form = self.form::<V>();
         let looked = by_hand::look(self.request_of(&form)?).await?;
-        Ok(looked.and_then(|Looked { codec, payload, state, age }| {
-            let value = form.decode(codec, &payload).ok()?;
+        Ok(looked.and_then(|Looked { written, payload, state, age }| {
+            let value = form.decode(written.codec, &payload).ok()?;
             form.accepts(&value).then_some(Peek { value, age, state })
         }))
     }

@@ -19,6 +19,7 @@ mod digest;
 mod entries;
 mod entry;
 mod erased;
+mod erring;
 mod error;
 mod faults;
 mod feature;

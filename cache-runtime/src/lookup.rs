@@ -12,11 +12,10 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::by_hand::Boxed;
-use crate::codec;
 use crate::codec::compression::expand;
 use crate::computation::{Computation, Offered};
 use crate::compute::{alone, compute, recompute};
-use crate::entry::{Found, Judged};
+use crate::entry::{Found, Judged, Written};
 use crate::faults::{self, Fault};
 use crate::flight::{Landing, Seat};
 use crate::frame::{self, Gathered};
@@ -46,7 +45,7 @@ enum Read {
 
 /// The bytes of a hit, and where in them the payload is, expanded.
 struct Shareable {
-    codec: codec::Id,
+    written: Written,
     bytes: Vec<u8>,
     payload: Range<usize>,
     touched: Option<Gathered>,
@@ -57,7 +56,7 @@ impl Shareable {
     fn landed(&self) -> Landed {
         let payload = self.bytes[self.payload.clone()].into();
         let touched = Arc::new(self.touched.clone().unwrap_or_default());
-        let shared = Shared::Value { codec: self.codec, payload };
+        let shared = Shared::Stored(self.written, payload);
         Landed { shared, touched, served: Some(self.served) }
     }
 }
@@ -269,14 +268,15 @@ fn classify(
         return miss("invalidated by a tag");
     }
     let now = request.cache.store.latest_now(&request.key);
-    let freshness = freshness::judge(&found.life, standing, now, request.policy.refreshes());
+    let refreshes = request.policy.refreshes() && !found.written.is_error;
+    let freshness = freshness::judge(&found.life, standing, now, refreshes);
     if freshness == Freshness::Expired {
         return Classified::Miss(judged);
     }
     let Ok(payload) = expand(found.compressed, found.payload) else {
         return Classified::Damaged(judged);
     };
-    match computation.answer().accept(found.codec, &payload) {
+    match computation.answer().accept(found.written, &payload) {
         Ok(Offered::Accepted) => {}
         Ok(Offered::Refused) => return miss("not accepted"),
         Err(_) => return Classified::Damaged(judged),
@@ -288,7 +288,7 @@ fn classify(
     } else {
         Outcome::Hit(served)
     };
-    let codec = found.codec;
+    let written = found.written;
     // To nobody else it says anything.
     let asks = whose == Whose::All || frame::gathers();
     let touched = (asks && found.has_stamps()).then(|| frame::inherited(found.stamps.clone()));
@@ -296,9 +296,9 @@ fn classify(
         frame::hand_on(Some(&request.cache), touched);
     }
     let hit = match payload {
-        Cow::Owned(bytes) => Shareable { codec, payload: 0..bytes.len(), bytes, touched, served },
+        Cow::Owned(bytes) => Shareable { written, payload: 0..bytes.len(), bytes, touched, served },
         Cow::Borrowed(_) => {
-            Shareable { codec, payload: found.place, bytes: seen.stored, touched, served }
+            Shareable { written, payload: found.place, bytes: seen.stored, touched, served }
         }
     };
     Classified::Answered(outcome, hit)
@@ -431,8 +431,8 @@ async fn wait(
     match landing {
         Landing::Shared(landed) => {
             let adopted = match &landed.shared {
-                Shared::Value { codec, payload } => {
-                    computation.answer().adopt(*codec, payload).is_ok()
+                Shared::Stored(written, payload) => {
+                    computation.answer().adopt(*written, payload).is_ok()
                 }
                 Shared::Failed(failure) => computation.answer().adopt_failure(failure),
                 Shared::Nothing => false,

@@ -38,6 +38,7 @@ pub struct Policy {
     pub(crate) ttl: Duration,
     pub(crate) window: Option<Window>,
     pub(crate) none_ttl: Option<Duration>,
+    pub(crate) err_ttl: Option<Duration>,
     pub(crate) lock_ttl: Duration,
     pub(crate) wait: Duration,
     pub(crate) near: Option<Duration>,
@@ -81,6 +82,7 @@ impl Policy {
             ttl: Duration::from_millis(ttl_ms),
             window: None,
             none_ttl: None,
+            err_ttl: None,
             lock_ttl: Duration::from_secs(5),
             wait: Duration::from_secs(10),
             near: None,
@@ -99,6 +101,8 @@ impl Policy {
             |policy, value| policy.window = Some(Window::Fixed(value));
         /// The `ttl` of `None`.
         none_ttl / none_ttl_at_run_time: |policy, value| policy.none_ttl = Some(value);
+        /// The `ttl` of an error.
+        err_ttl / err_ttl_at_run_time: |policy, value| policy.err_ttl = Some(value);
         /// How long a lease is held without being renewed.
         lock_ttl / lock_ttl_at_run_time: |policy, value| policy.lock_ttl = value;
         /// How long a caller waits for another's computation.
@@ -161,6 +165,13 @@ impl Policy {
         self
     }
 
+    /// The policy of an error: it has no window, and ends before it is computed anew.
+    pub(crate) fn of_error(mut self, of_error: Option<Duration>) -> Self {
+        self.ttl = of_error.or(self.err_ttl).unwrap_or(self.ttl);
+        self.window = None;
+        self
+    }
+
     /// Whether hits are refreshed behind their callers.
     pub(crate) fn refreshes(&self) -> bool {
         self.window.is_some()
@@ -181,6 +192,9 @@ impl Policy {
         clamp("ttl", &mut self.ttl, least);
         if let Some(none_ttl) = &mut self.none_ttl {
             clamp("none_ttl", none_ttl, least);
+        }
+        if let Some(err_ttl) = &mut self.err_ttl {
+            clamp("err_ttl", err_ttl, least);
         }
         if let Some(Window::Fixed(window)) = &mut self.window {
             clamp("refresh_before", window, least);

@@ -14,6 +14,7 @@ use crate::cache::{self, Cache};
 use crate::codec::Format;
 pub use crate::computation::{Call, Calling};
 pub use crate::entries::Entries;
+pub use crate::erring::{Erring, Fallible, SharableError, StoredError, erring};
 use crate::error::SharedError;
 pub use crate::gathering::{Gathering, tag_name};
 pub use crate::handle::Entry;
@@ -26,7 +27,7 @@ pub use crate::returns::{Optional, Returns, Said, Says, Shape, Stored, Tagging};
 pub use crate::site::{Extras, Site};
 pub use crate::target::Target;
 pub use crate::writing::{
-    Fallible, FromInvalidateError, Invalidated, Writing, succeeded, unreported, unwritten,
+    CanFail, FromInvalidateError, Invalidated, Writing, succeeded, unreported, unwritten,
 };
 
 /// The cache that a call uses, or none.

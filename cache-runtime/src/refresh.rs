@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::body::{self, Ran};
-use crate::computation::{Computation, Finished};
+use crate::body;
+use crate::computation::Computation;
 use crate::entry::{Judged, Life};
 use crate::freshness::{self, Freshness};
 use crate::key::Key;
@@ -141,11 +141,10 @@ async fn run(
     if !body::capture(request, &mut lease, deadline).await {
         return;
     }
-    let Ran { finished, touched } = body::run(request, &mut *computation, Some(&lease)).await;
-    let product = match finished {
-        Finished::Value => body::encode(request, &mut *computation),
-        Finished::Failed => None,
-    };
+    let touched = body::run(request, &mut *computation, Some(&lease)).await;
+    // No error takes the place of a value that may be served yet.
+    let product =
+        body::encode(request, &mut *computation).filter(|product| !product.written.is_error);
     if let Some(product) = product {
         // What went wrong has been told; the old value lives on.
         let _ = body::commit(request, lease, &product, &touched).await;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::cache::Inner;
-use crate::codec;
 use crate::computation::{Computation, SharedFailure};
+use crate::entry::Written;
 use crate::flight::{Leader, Waiter};
 use crate::frame::Gathered;
 use crate::key::Key;
@@ -52,10 +52,8 @@ pub(crate) struct Landed {
 
 #[derive(Clone)]
 pub(crate) enum Shared {
-    Value {
-        codec: codec::Id,
-        payload: Arc<[u8]>,
-    },
+    /// A value, or an error of those that are stored.
+    Stored(Written, Arc<[u8]>),
     Failed(SharedFailure),
     /// Neither the value nor the error can be had by others.
     Nothing,

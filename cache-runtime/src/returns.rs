@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::codec::{self, DecodeError, EncodeError, Encoded, Format};
 use crate::computation::{Outgoing, SharedFailure};
+use crate::entry::Written;
+use crate::erring::StoredError;
 use crate::error::{AsDynError, SharedError};
 use crate::frame::{Gathered, Spoiled};
 use crate::key::Segment;
@@ -194,19 +196,24 @@ impl<T> Says<T> for Said<T> {
 }
 
 /// How a value is written and read.
-struct Coding<T> {
+pub(crate) struct Coding<T> {
     encode: fn(&T) -> Result<Encoded, EncodeError>,
     decode: fn(codec::Id, &[u8]) -> Result<T, DecodeError>,
     fingerprint: fn(&Site, &'static str) -> u64,
 }
 
 impl<T: Stored> Coding<T> {
-    fn new<F: Format>() -> Self {
+    pub(crate) fn new<F: Format>() -> Self {
         Self {
             encode: codec::encode::<T, F>,
             decode: codec::decode::<T, F>,
             fingerprint: Site::fingerprint::<T, F>,
         }
+    }
+
+    /// Where errors are stored, too.
+    pub(crate) fn beside<E: StoredError, F: Format>() -> Self {
+        Self { fingerprint: Site::fingerprint_with_errors::<T, E, F>, ..Self::new::<F>() }
     }
 }
 
@@ -230,7 +237,8 @@ impl<T> Form<T> {
         let window = self.said.window_with.map(|window_with| window_with(value));
         let keep = self.said.cache_if.is_none_or(|cache_if| cache_if(value))
             && ttl != Some(Duration::ZERO);
-        Ok(Outgoing { encoded: ((self.coding)().encode)(value)?, keep, ttl, window })
+        let encoded = ((self.coding)().encode)(value)?;
+        Ok(Outgoing { encoded, is_error: false, keep, ttl, window })
     }
 
     /// Adds the tags that a value tells of.
@@ -267,13 +275,12 @@ impl<T, R, X: Copy> Clone for Returns<T, R, X> {
 
 impl<T, R, X: Copy> Copy for Returns<T, R, X> {}
 
-/// [`Returns`], without the type of the value.
+/// [`Returns`] or [`Erring`], without the type of the value.
 pub(crate) trait Returned<R>: Send + Sync {
     fn fingerprint(&self, site: &Site, owner: &'static str) -> u64;
-    fn decode(&self, codec: codec::Id, payload: &[u8]) -> Result<R, DecodeError>;
+    fn decode(&self, written: Written, payload: &[u8]) -> Result<R, DecodeError>;
     /// What the function's `accept_if` says.
     fn accepts(&self, returned: &R) -> bool;
-    fn is_value(&self, returned: &R) -> bool;
     fn encode(&self, returned: &R) -> Result<Outgoing, EncodeError>;
     /// Adds the tags that a value tells of.
     fn tag(&self, returned: &R, touched: &mut Gathered);
@@ -287,16 +294,15 @@ impl<T, R, X: Says<T>> Returned<R> for Returns<T, R, X> {
         self.form().fingerprint(site, owner)
     }
 
-    fn decode(&self, codec: codec::Id, payload: &[u8]) -> Result<R, DecodeError> {
-        Ok(((self.shape)().of_value)(self.form().decode(codec, payload)?))
+    fn decode(&self, written: Written, payload: &[u8]) -> Result<R, DecodeError> {
+        if written.is_error {
+            return Err(DecodeError::Malformed);
+        }
+        Ok(((self.shape)().of_value)(self.form().decode(written.codec, payload)?))
     }
 
     fn accepts(&self, returned: &R) -> bool {
         ((self.shape)().value)(returned).is_some_and(|value| self.form().accepts(value))
-    }
-
-    fn is_value(&self, returned: &R) -> bool {
-        ((self.shape)().value)(returned).is_some()
     }
 
     fn encode(&self, returned: &R) -> Result<Outgoing, EncodeError> {
@@ -375,6 +381,11 @@ impl<T, R, X: Says<T>> Returns<T, R, X> {
     #[must_use]
     pub fn tags(self, tags: fn(&T, &mut Tagging<'_>)) -> Returns<T, R, Said<T>> {
         self.saying(|said| said.tags = Some(tags))
+    }
+
+    /// Has errors stored, too.
+    pub(crate) fn coded(self, coding: fn() -> Coding<T>) -> Self {
+        Self { coding, ..self }
     }
 
     /// Says that the value can be a `None`, which the compiler then checks.

@@ -76,6 +76,7 @@ pub(crate) enum Warning {
     SlowerThanLease,
     Fallback,
     NotStorable,
+    ErrorNotStorable,
     Recursion,
     Key,
     Runtime,
@@ -259,7 +260,20 @@ impl Site {
         F: Format,
     {
         let value = (TypeId::of::<V>(), type_name::<V>());
-        self.fingerprint_of(value, fingerprint::schema_of::<V>, (F::IS_OF_USER, F::NAME), owner)
+        let codec = (F::IS_OF_USER, F::NAME);
+        self.fingerprint_of(value, fingerprint::schema_of::<V>, None, codec, owner)
+    }
+
+    /// The same where errors are stored beside values: which are read as which decides the type of each.
+    pub(crate) fn fingerprint_with_errors<V, E, F>(&self, owner: &'static str) -> u64
+    where
+        V: DeserializeOwned + 'static,
+        E: DeserializeOwned + 'static,
+        F: Format,
+    {
+        let value = (TypeId::of::<Result<V, E>>(), type_name::<V>());
+        let (codec, errors) = ((F::IS_OF_USER, F::NAME), Some(fingerprint::schema_of::<E> as _));
+        self.fingerprint_of(value, fingerprint::schema_of::<V>, errors, codec, owner)
     }
 
     /// Not generic: compiled once.
@@ -267,10 +281,14 @@ impl Site {
         &self,
         (value, value_name): (TypeId, &'static str),
         schema: fn() -> String,
+        schema_of_errors: Option<fn() -> String>,
         codec: (bool, &str),
         owner: &'static str,
     ) -> u64 {
-        let compute = || self.claimed(self.unclaimed(&schema(), codec, owner));
+        let compute = || {
+            let errors = schema_of_errors.map(|schema| schema());
+            self.claimed(self.unclaimed(&schema(), errors.as_deref(), codec, owner))
+        };
         let first = self.state().first.get().unwrap_or_else(|| {
             // Not inside `get_or_init`: the user's `Deserialize` runs here, and others would wait for it.
             let fingerprint = compute();
@@ -289,7 +307,13 @@ impl Site {
         *lock(others).entry((value, owner)).or_insert(fingerprint)
     }
 
-    fn unclaimed(&self, schema: &str, (is_of_user, codec): (bool, &str), owner: &str) -> u64 {
+    fn unclaimed(
+        &self,
+        schema: &str,
+        schema_of_errors: Option<&str>,
+        (is_of_user, codec): (bool, &str),
+        owner: &str,
+    ) -> u64 {
         let version = self.policy.version.to_string();
         let [module, function, place] = self.origin().identity();
         let mut parts = vec![module, function, place, owner, schema, &version, codec];
@@ -298,6 +322,7 @@ impl Site {
         // Else the two sides of the deploy that brings it would find each other's entries unusable,
         // and overwrite them. No template of a tag looks like it.
         parts.extend(self.is_clearable().then_some("{}"));
+        parts.extend(schema_of_errors.map(|schema| ["{!}", schema]).into_iter().flatten());
         fingerprint::fingerprint(&parts)
     }
 
@@ -390,15 +415,21 @@ mod tests {
     fn c6_a_fingerprint_is_of_all_that_decides_how_bytes_are_read() {
         static OTHER: Site = site("other");
         let bincode = (false, "bincode");
-        let of = |site: &Site| site.unclaimed("u64", bincode, "");
+        let of = |site: &Site| site.unclaimed("u64", None, bincode, "");
         let first = of(&site("load"));
         assert_eq!(of(&site("load")), first, "stable");
+        // What is stored today has to be found tomorrow.
+        let parts = ["app", "load", "", "", "u64", "0", "bincode"];
+        assert_eq!(fingerprint::fingerprint(&parts), first);
+        let erring = |errors| site("load").unclaimed("u64", Some(errors), bincode, "");
+        assert_ne!(erring("u8"), erring("u16"));
         let version = Box::leak(Box::new(POLICY.version(1)));
         for (what, fingerprint) in [
-            ("codec", site("load").unclaimed("u64", (false, "msgpack"), "")),
-            ("codec of a user", site("load").unclaimed("u64", (true, "bincode"), "")),
-            ("type", site("load").unclaimed("u32", bincode, "")),
-            ("owner", site("load").unclaimed("u64", bincode, "Repo")),
+            ("codec", site("load").unclaimed("u64", None, (false, "msgpack"), "")),
+            ("codec of a user", site("load").unclaimed("u64", None, (true, "bincode"), "")),
+            ("type", site("load").unclaimed("u32", None, bincode, "")),
+            ("errors", erring("u8")),
+            ("owner", site("load").unclaimed("u64", None, bincode, "Repo")),
             ("function", of(&OTHER)),
             ("name", of(&site("load").with(const { &Extras::new().name("load") }))),
             ("place", of(&Site::new("app", "load", || "app::outer::inner", "key", &POLICY))),
@@ -425,7 +456,8 @@ mod tests {
     fn the_codec_of_a_function_is_in_its_fingerprint() {
         static BINCODE: Site = site("codec");
         static MSGPACK: Site = site("codec");
-        let expected = MSGPACK.unclaimed(&fingerprint::schema_of::<u64>(), (false, "msgpack"), "");
+        let expected =
+            MSGPACK.unclaimed(&fingerprint::schema_of::<u64>(), None, (false, "msgpack"), "");
         BINCODE.fingerprint::<u64, Bincode>("");
         assert_eq!(MSGPACK.fingerprint::<u64, MsgPack>(""), expected);
     }
@@ -437,8 +469,11 @@ mod tests {
             site.fingerprint::<u64, Bincode>("A"),
             site.fingerprint::<u64, Bincode>("B"),
             site.fingerprint::<String, Bincode>("A"),
+            site.fingerprint_with_errors::<u64, u8, Bincode>("A"),
+            site.fingerprint_with_errors::<u64, u16, Bincode>("A"),
         ];
-        assert!(all[0] != all[1] && all[0] != all[2] && all[1] != all[2]);
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
         assert_eq!(site.fingerprint::<u64, Bincode>("B"), all[1]);
         assert!(all.iter().all(|fingerprint| site.has_fingerprint(*fingerprint)));
     }

@@ -74,7 +74,7 @@ pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
     }
     let text = match warning {
         Warning::SlowerThanTtl => {
-            "the body took longer than its ttl, so its value was not stored; raise the ttl"
+            "the body took longer than the ttl of what it returned, which was not stored; raise the ttl"
         }
         Warning::SlowerThanLease => {
             "the body took longer than a lease is renewed for, 60 s, so its value was not stored; make it faster, or load in parts"
@@ -83,6 +83,9 @@ pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
             "the value does not read back from the compact codec and is stored as named MessagePack, which is larger"
         }
         Warning::NotStorable => "the value can't be stored, so every call runs the body",
+        Warning::ErrorNotStorable => {
+            "an error that `cache_err_if` wants stored can't be, so every call that ends in it runs the body"
+        }
         Warning::Recursion => {
             "the body called its own function with the same key; the inner call ran without the cache"
         }

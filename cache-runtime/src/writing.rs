@@ -235,7 +235,7 @@ impl<E: From<InvalidateError>> FromInvalidateError for E {
     note = "return a `Result`, or write `on_failure = \"retry\"`: then the function returns what it has done, and the \
             invalidation is tried again behind it"
 )]
-pub trait Fallible {
+pub trait CanFail {
     /// Its error.
     type Error;
     #[doc(hidden)]
@@ -245,7 +245,7 @@ pub trait Fallible {
     fn of(error: Self::Error) -> Self;
 }
 
-impl<T, E> Fallible for Result<T, E> {
+impl<T, E> CanFail for Result<T, E> {
     type Error = E;
 
     fn or(self, error: impl FnOnce() -> E) -> Self {
@@ -261,7 +261,7 @@ impl<T, E> Fallible for Result<T, E> {
 #[must_use]
 pub fn unreported<R>(returned: R, error: InvalidateError) -> R
 where
-    R: Fallible,
+    R: CanFail,
     R::Error: FromInvalidateError,
 {
     returned.or(|| R::Error::of(error))
@@ -271,7 +271,7 @@ where
 #[must_use]
 pub fn unwritten<R>(error: InvalidateError) -> R
 where
-    R: Fallible,
+    R: CanFail,
     R::Error: FromInvalidateError,
 {
     R::of(R::Error::of(error))

@@ -15,14 +15,15 @@ use crate::function::ungrouped;
 use crate::generics::{Names, names_in, reduced};
 use crate::params::{Param, Passing, Pattern, passing_on, renamed_self};
 use crate::policy::{Span as Duration, Window};
-use crate::spec::{Codec, Method, Spec};
+use crate::spec::{Codec, Method, Spec, Values};
 use crate::tags::{RETURNED, Tag};
 
 impl Expansion<'_> {
     /// The call of the cached function and of `_refresh`: one, so that both have one type of it.
     pub(super) fn call(&self) -> Sibling {
         let (private, name, output) = (&self.private, &self.call, self.returned());
-        let (chosen, returns, args) = (self.chosen_unless_bypassed(), self.returns(), self.args());
+        let (chosen, args) = (self.chosen_unless_bypassed(), self.args());
+        let returns = self.returns_and_errors();
         let (target, body) = (self.target_closure(), self.body_closure());
         let policy = self.policy_closure();
         let refreshing = self.spec.policy.refresh_before.as_ref().map(|_| {
@@ -129,6 +130,7 @@ impl Expansion<'_> {
             || values.accept_if.is_some()
             || values.ttl_with.is_some()
             || values.tags_with.is_some()
+            || values.cache_err_if.is_some()
             || self.spec.tags.iter().any(Tag::is_of_value)
             || !matches!(values.codec, Codec::Default)
     }
@@ -140,14 +142,9 @@ impl Expansion<'_> {
         let values = &self.spec.values;
         let codec = match &values.codec {
             Codec::Default => quote!(),
-            Codec::Ours(name, span) => {
-                let (name, private) =
-                    (format_ident!("{name}", span = *span), self.private_at(*span));
-                quote_spanned!(*span=> , #private::codec::#name)
-            }
-            Codec::Theirs(path) => {
-                let private = self.private_at(path.span());
-                quote_spanned!(path.span()=> , #private::codec::Custom<#path>)
+            Codec::Ours(..) | Codec::Theirs(_) => {
+                let codec = self.codec();
+                quote!(, #codec)
             }
         };
         let mut returns = quote_spanned!(self.return_span()=> #private::returns!(#returned #codec));
@@ -166,6 +163,64 @@ impl Expansion<'_> {
             returns.extend(quote_spanned!(self.return_span()=> .with_none()));
         }
         returns
+    }
+
+    /// With what is said of the errors.
+    fn returns_and_errors(&self) -> TokenStream {
+        let Values { cache_err_if, err_ttl_with, share_err, .. } = &self.spec.values;
+        if cache_err_if.is_none() && share_err.is_none() {
+            return self.returns();
+        }
+        let (erring, stored) = (self.erring(), self.storing_errors());
+        let said = [("err_ttl_with", err_ttl_with), ("share_err", share_err)];
+        let said = said.into_iter().filter_map(|(method, closure)| {
+            let closure = closure.as_ref()?;
+            let method = format_ident!("{method}");
+            Some(quote_spanned!(closure.span()=> .#method(#closure)))
+        });
+        // Input:  #[redis_cached(.., cache_err_if = Error::is_not_found, err_ttl = "10s")]
+        // Output: erring(returns).cache_err_if::<Bincode>(Error::is_not_found)
+        quote!(#erring #stored #(#said)*)
+    }
+
+    fn erring(&self) -> TokenStream {
+        let (private, returns) = (self.private_at(self.return_span()), self.returns());
+        quote_spanned!(self.return_span()=> #private::erring(#returns))
+    }
+
+    fn storing_errors(&self) -> Option<TokenStream> {
+        let closure = self.spec.values.cache_err_if.as_ref()?;
+        let codec = self.codec();
+        Some(quote_spanned!(closure.span()=> .cache_err_if::<#codec>(#closure)))
+    }
+
+    /// [`Self::returns`], for a handle, which speaks of values, but of an entry that may be an error.
+    pub(super) fn returns_of_handle(&self) -> TokenStream {
+        match self.storing_errors() {
+            None => self.returns(),
+            Some(stored) => {
+                let erring = self.erring();
+                quote!(#erring #stored.values())
+            }
+        }
+    }
+
+    fn codec(&self) -> TokenStream {
+        match &self.spec.values.codec {
+            Codec::Default => {
+                let private = &self.private;
+                quote!(#private::codec::Bincode)
+            }
+            Codec::Ours(name, span) => {
+                let (name, private) =
+                    (format_ident!("{name}", span = *span), self.private_at(*span));
+                quote_spanned!(*span=> #private::codec::#name)
+            }
+            Codec::Theirs(path) => {
+                let private = self.private_at(path.span());
+                quote_spanned!(path.span()=> #private::codec::Custom<#path>)
+            }
+        }
     }
 
     /// What is put on the entry when the value is there.

@@ -249,7 +249,7 @@ impl<'a> Expansion<'a> {
         let generics = self.generics_for(&inputs, &returned);
         let clause = &generics.where_clause;
         let handle = if self.says_something_of_values() {
-            let returns = self.returns();
+            let returns = self.returns_of_handle();
             quote!(#private::entry_as(__target, #returns))
         } else {
             quote!(#private::entry(__target))

@@ -62,7 +62,8 @@ fn arguments() {
         (r#"ttl = 5, key = "x:{id}""#, &["`key` is given twice"]),
         ("ttl = 5, skip(id)", &["`skip` is given twice"]),
         ("batch(ids as id), ttl = 5", &["`batch` is not supported yet"]),
-        ("cache_err_if = |a, b| a + b, busy, ttl = 5", &["`cache_err_if` is", "`busy` is"]),
+        ("stale_if = |a, b| a + b, busy, ttl = 5", &["`stale_if` is", "`busy` is"]),
+        ("cache_err = true, ttl = 5", &["here it is `cache_err_if = |error| ..` with `err_ttl"]),
         ("stale_if_error = 0, ttl = 0", &["`stale_if_error` is not", "`ttl` is zero"]),
         ("time = 5, ttl = 5", &["unknown argument `time`: here it is `ttl = \"5m\"`"]),
         (r#"convert = "x", ttl = 5"#, &["unknown argument `convert`: here it is `key = "]),
@@ -228,6 +229,37 @@ fn identities() {
         (r#"name = "a b""#, &["at most 128 letters"]),
         ("codec = jsn", &["there is no codec `jsn`: did you mean `codec = json`?"]),
         ("codec = yaml", &["there is no codec `yaml`: write one of `bincode`"]),
+    ] {
+        check_args(&format!("ttl = 5, {attr}"), expected);
+    }
+}
+
+#[test]
+fn a_stored_error_has_a_life_of_its_own() {
+    for (attr, expected) in [
+        ("cache_err_if = |e| e.is_final(), err_ttl = 5", &[][..]),
+        ("cache_err_if = Error::is_final, err_ttl = config.err_ttl(id)", &[]),
+        ("cache_err_if = |_| true, err_ttl_with = |e| e.retry_after, share_err = copied", &[]),
+        ("share_err = |e| e.copy()", &[]),
+        (
+            "cache_err_if = |_| true",
+            &[r#"add `err_ttl = "10s"`, or `err_ttl_with = |error| error.retry_after`"#],
+        ),
+        (
+            "cache_err_if = |_| true, err_ttl = 5, err_ttl_with = lives",
+            &["`err_ttl` and `err_ttl_with` exclude each other: keep `err_ttl` if all"],
+        ),
+        ("err_ttl = 5", &["`err_ttl` is the life of stored errors, but no error is stored: say"]),
+        ("err_ttl_with = lives", &["`err_ttl_with` is the life of stored errors, but no error"]),
+        ("err_ttl = 5, err_ttl_with = lives", &["exclude each other"]),
+        ("cache_err_if = |_| true, err_ttl = 0", &["`err_ttl` is zero: drop `cache_err_if`"]),
+        (r#"cache_err_if = |_| true, err_ttl = "5x""#, &["`err_ttl`: unknown unit `x`"]),
+        (
+            "cache_err_if = true, err_ttl = 5",
+            &["`cache_err_if` is a closure over the error, or the path of a function: write"],
+        ),
+        ("share_err = 5", &["`share_err` is a closure over the error"]),
+        ("cache_err_if", &["write `cache_err_if = |error| error.is_not_found()`"]),
     ] {
         check_args(&format!("ttl = 5, {attr}"), expected);
     }

@@ -82,12 +82,15 @@ pub(crate) struct Encoded {
 pub(crate) enum EncodeError {
     #[error("the value is an `Err`, and errors are not stored unless the attribute says which")]
     IsError,
+    /// Of an error that was to be stored.
+    #[error(transparent)]
+    OfError(Box<Self>),
     #[error(
-        "the value takes {size} bytes and the limit is {MAX_VALUE}; \
+        "it takes {size} bytes and the limit is {MAX_VALUE}; \
          cache parts of it under keys of their own, or leave out what can be computed again"
     )]
     TooLarge { size: usize },
-    #[error("the value is not stored, because it could not be read back: {why}")]
+    #[error("it could not be read back: {why}")]
     NotReadable { why: &'static str },
 }
 

@@ -4,7 +4,7 @@ use super::super::Old;
 use super::*;
 use crate::codec;
 use crate::codec::compression::Compressed;
-use crate::entry::{Label, Life};
+use crate::entry::{Label, Life, Written};
 
 const LOCK: Duration = Duration::from_secs(5);
 
@@ -15,10 +15,11 @@ fn key() -> Key {
 fn sealed(store: &Memory, fingerprint: u64, payload: &[u8]) -> (Vec<u8>, u64) {
     let now = store.now();
     let life = Life { born_at: now, due_at: now + 30_000, ttl_end: now + 60_000 };
-    let (key_digest, codec) = (key().digest(), codec::Id::Bincode);
+    let written = Written { codec: codec::Id::Bincode, is_error: false };
+    let key_digest = key().digest();
     let compressed = Compressed::Not;
     let label =
-        Label { life, fingerprint, key_digest, codec, compressed, none: false, stamps: &[] };
+        Label { life, fingerprint, key_digest, written, compressed, none: false, stamps: &[] };
     (entry::seal(&label, payload), life.ttl_end)
 }
 

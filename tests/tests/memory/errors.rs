@@ -105,6 +105,81 @@ erased_error_test!(
     |error| error.source().is_some_and(|cause| cause.downcast_ref::<Missing>().is_some())
 );
 
+/// Neither `Clone` nor erased; its kind is what callers act on.
+#[derive(Debug, PartialEq)]
+enum Kind {
+    NotFound(&'static str),
+    Busy,
+}
+
+impl Kind {
+    fn copied(&self) -> Self {
+        match self {
+            Self::NotFound(_) => Self::NotFound("a copy"),
+            Self::Busy => Self::Busy,
+        }
+    }
+}
+
+#[redis_cached(key = "by-hand:{id}", ttl = "1h", skip(origin), cache = cache, share_err = Kind::copied)]
+async fn by_hand(cache: &Cache, origin: &Origin, id: u64) -> Result<usize, Kind> {
+    origin.read().await;
+    Err(if id == 1 { Kind::NotFound("the original") } else { Kind::Busy })
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Counted(u32);
+
+#[redis_cached(
+    key = "twice:{id}", ttl = "1h", skip(origin), cache = cache, share_err = |error| Counted(error.0 + 1)
+)]
+async fn twice(cache: &Cache, origin: &Origin, id: u64) -> Result<usize, Counted> {
+    origin.read().await;
+    Err(Counted(0))
+}
+
+macro_rules! led {
+    ($function:ident, $id:expr, $waiters:expr) => {{
+        let (cache, origin) = (memory().await, Origin::gated());
+        let spawn = || {
+            let (cache, origin) = (cache.clone(), origin.clone());
+            tokio::spawn(async move { $function(&cache, &origin, $id).await })
+        };
+        let first = spawn();
+        origin.body_started().await;
+        let waiters: Vec<_> = (0..$waiters).map(|_| spawn()).collect();
+        settle().await;
+        first.abort();
+        // One waiter takes over; the others joined before its body started.
+        origin.body_started().await;
+        settle().await;
+        origin.let_through(10);
+        let mut errors = Vec::new();
+        for waiter in waiters {
+            errors.push(waiter.await.unwrap().unwrap_err());
+        }
+        assert_eq!(origin.bodies(), 2);
+        errors
+    }};
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_is_shared_by_the_function_that_says_how() {
+    let errors = led!(by_hand, 1, 5);
+    let original = |error: &&Kind| **error == Kind::NotFound("the original");
+    assert_eq!(errors.iter().filter(original).count(), 1, "the leader's own: {errors:?}");
+    let copies = errors.iter().filter(|error| **error == Kind::NotFound("a copy"));
+    assert_eq!(copies.count(), 4, "{errors:?}");
+    assert!(led!(by_hand, 2, 5).iter().all(|error| *error == Kind::Busy));
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_an_error_is_shared_comes_before_its_clone() {
+    let errors = led!(twice, 1, 5);
+    // Once when it is kept, and once for each who gets it.
+    assert_eq!(errors.iter().filter(|error| **error == Counted(2)).count(), 4, "{errors:?}");
+}
+
 #[redis_cached(key = "lonely:{id}", ttl = "1h", skip(origin), cache = cache)]
 async fn lonely(cache: &Cache, origin: &Origin, id: u64) -> Result<usize, Missing> {
     origin.read_slowly(Duration::from_millis(10)).await;

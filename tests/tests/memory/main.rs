@@ -11,5 +11,6 @@ mod origin;
 mod places;
 mod refreshes;
 mod scopes;
+mod stored_errors;
 mod tags;
 mod writes;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{Claim, Commit, FIRST_PASS, Granted, Old, Polling, StoreError, Take, Version, Waited};
 use crate::codec;
 use crate::codec::compression::Compressed;
-use crate::entry::{self, Judged, Label, Life};
+use crate::entry::{self, Judged, Label, Life, Written};
 use crate::freshness::millis;
 use crate::key::Key;
 use crate::tags::Tag;
@@ -343,7 +343,7 @@ impl Redis {
             life: Life { born_at, due_at: ttl_end, ttl_end },
             fingerprint: 0,
             key_digest: probe.digest(),
-            codec: codec::Id::Bincode,
+            written: Written { codec: codec::Id::Bincode, is_error: false },
             compressed: Compressed::Not,
             none: false,
             stamps: &[],

@@ -1,6 +1,7 @@
 //! What holds on every backend, written once.
 
 mod clearing;
+mod errors;
 mod finality;
 mod leases;
 mod tags;
@@ -58,6 +59,15 @@ on_every_backend! {
         c3_the_ttl_is_at_most_what_was_asked_for,
         c3_nothing_is_served_past_its_ttl,
         c3_a_body_slower_than_its_ttl_is_not_stored,
+    }
+    errors {
+        a_stored_error_is_read_back_in_another_process,
+        c3_a_stored_error_ends_at_its_own_ttl,
+        c1_a_stored_error_is_invalidated_by_another_process,
+        c1_a_stored_error_is_invalidated_by_its_tag,
+        c1_an_invalidation_during_a_body_refuses_its_error,
+        a_refresh_that_ends_in_a_stored_error_keeps_the_old_value,
+        a_caller_that_waits_gets_the_other_processs_error,
     }
     clearing {
         c1_clearing_reaches_every_entry_of_the_function_and_no_other,

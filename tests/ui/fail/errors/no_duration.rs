@@ -1,0 +1,8 @@
+use redis_cached::redis_cached;
+
+#[redis_cached(key = "user:{id}", ttl = "5m", cache_err_if = |_| true, err_ttl_with = |error| error.len())]
+async fn load(id: u64) -> Result<u64, String> {
+    Ok(id)
+}
+
+fn main() {}
