@@ -8,7 +8,7 @@ use crate::block::Block;
 use crate::generics::{Names, name_of, names_in, tied_to};
 use crate::key::{Key, Scope, written};
 use crate::params::Param;
-use crate::spelling::{Kind, is_bool, is_flag, kind};
+use crate::spelling::{Kind, is_flag, kind};
 use crate::tags::Tag;
 use crate::template::Form;
 
@@ -34,9 +34,8 @@ impl Scope<'_> {
         } else {
             (format!("parameter `{name}`"), "it")
         };
-        let flag = if self.asked.contains(&name) && is_bool(&param.ty) {
-            ". That `bypass_if` or `refresh_if` asks it is not enough, since the body mentions it too"
-                .to_owned()
+        let flag = if let Some(argument) = self.asked.sets_aside(param) {
+            format!(". That `{argument}` asks it is not enough, since the body mentions it too")
         } else if is_flag(param, &name) {
             format!(", or, if it only asks for a new value, write `refresh_if = {name}`")
         } else if name.split('_').any(|word| ["default", "fallback"].contains(&word)) {

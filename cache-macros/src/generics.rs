@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::punctuated::Punctuated;
 use syn::visit::Visit;
+use syn::visit_mut::{self, VisitMut};
 use syn::{
-    AssocType, GenericParam, Generics, Lifetime, ParenthesizedGenericArguments, Token,
-    TypeParamBound, WherePredicate,
+    AssocType, GenericParam, Generics, Lifetime, ParenthesizedGenericArguments, Signature, Token,
+    TypeFnPtr, TypeImplTrait, TypeParamBound, TypeReference, WherePredicate, parse_quote,
 };
 
 /// Identifiers, and lifetimes with their tick: `&'a T` gives `'a` and `T`.
@@ -111,6 +112,55 @@ fn with_bounds(param: &GenericParam, dropped: &Names) -> GenericParam {
     param
 }
 
+/// Gives the lifetimes names that stand in `impl Executor<'_>`: without one they are for `async fn` only.
+pub(crate) fn name_lifetimes(sig: &mut Signature) {
+    #[derive(Default)]
+    struct Namer {
+        inside: bool,
+        named: Vec<Lifetime>,
+    }
+    impl Namer {
+        fn name(&mut self) -> Lifetime {
+            let symbol = format!("'__{}", self.named.len());
+            let lifetime = Lifetime::new(&symbol, Span::mixed_site());
+            self.named.push(lifetime.clone());
+            lifetime
+        }
+    }
+    impl VisitMut for Namer {
+        fn visit_type_impl_trait_mut(&mut self, found: &mut TypeImplTrait) {
+            let around = std::mem::replace(&mut self.inside, true);
+            visit_mut::visit_type_impl_trait_mut(self, found);
+            self.inside = around;
+        }
+        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+            if self.inside && lifetime.ident == "_" {
+                *lifetime = self.name();
+            }
+        }
+        fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
+            if self.inside && reference.lifetime.is_none() {
+                reference.lifetime = Some(self.name());
+            }
+            visit_mut::visit_type_reference_mut(self, reference);
+        }
+        // What a callback takes has lifetimes of its own.
+        fn visit_parenthesized_generic_arguments_mut(
+            &mut self,
+            _: &mut ParenthesizedGenericArguments,
+        ) {
+        }
+        fn visit_type_fn_ptr_mut(&mut self, _: &mut TypeFnPtr) {}
+    }
+    let mut namer = Namer::default();
+    for input in &mut sig.inputs {
+        namer.visit_fn_arg_mut(input);
+    }
+    for (at, lifetime) in namer.named.into_iter().enumerate() {
+        sig.generics.params.insert(at, parse_quote!(#lifetime));
+    }
+}
+
 /// `names` and all generics that they determine: in `E: Executor<Database = D>`, `E` determines `D`. In
 /// `T: Table<D>` neither determines the other.
 pub(crate) fn tied_to(generics: &Generics, mut names: Names) -> Names {
@@ -202,6 +252,23 @@ mod tests {
             quote!(#kept #clause).to_string(),
             quote!(<'b, T: Display> where T: 'b, String: Into<T>).to_string()
         );
+    }
+
+    #[test]
+    fn lifetimes_in_impl_traits_get_names() {
+        let mut sig: Signature = parse_quote!(
+            fn f<'a, T>(a: &T, b: impl Executor<'_, &'a u8>, c: &impl Fn(&u8) -> X<'_>, d: (impl Into<&u8>, u8))
+        );
+        name_lifetimes(&mut sig);
+        let expected = quote!(
+            fn f<'__0, '__1, 'a, T>(
+                a: &T,
+                b: impl Executor<'__0, &'a u8>,
+                c: &impl Fn(&u8) -> X<'_>,
+                d: (impl Into<&'__1 u8>, u8)
+            )
+        );
+        assert_eq!(sig.to_token_stream().to_string(), expected.to_string());
     }
 
     #[test]

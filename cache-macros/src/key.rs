@@ -12,6 +12,7 @@ use crate::generics::{Names, name_of};
 use crate::params::Param;
 use crate::policy;
 use crate::signature;
+use crate::spec::Asked;
 use crate::spelling::{Kind, kind, undisplayable};
 use crate::suggest::closest;
 use crate::tags::Tag;
@@ -88,8 +89,8 @@ pub(crate) struct Scope<'a> {
     /// What need not be in the key, because of what it is used for: the cache itself, and flags that
     /// say how to call.
     pub(crate) aside: Names,
-    /// The variables that `bypass_if` and `refresh_if` read.
-    pub(crate) asked: Names,
+    /// Which of the arguments that say how to call read which variables.
+    pub(crate) asked: Asked,
     pub(crate) errors: &'a Errors,
 }
 

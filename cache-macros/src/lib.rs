@@ -48,6 +48,10 @@ use proc_macro::TokenStream;
 /// | `share_err` | closure or path, `fn(&E) -> E`: how those who waited get the error, once to keep it and once for each of them | `Clone` |
 /// | `bypass_if` | a `bool` expression over the parameters: run the body and touch nothing | never |
 /// | `refresh_if` | a `bool` expression over the parameters: compute now, and store | never |
+/// | `no_store_if` | a `bool` expression over the parameters: read only. A hit is served, and not refreshed; a miss runs the body for this caller, without a lease, and stores nothing, also in `_refresh` | never |
+/// | `max_age` | a duration, or an expression over the parameters that gives one or an `Option` of one, asked at each call: what began longer ago, by the server's clock, is a miss for this call and stays where it is; so is everything while that clock is unknown | the ttl |
+/// | `busy` | an expression over the parameters, of the type that the function returns: the answer where a call would wait for another's computation, in this process or another. Evaluated only then, never stored, never shared | wait |
+/// | `refresh_with(conn = pool.acquire().await?)` | with `refresh_before`, how the refresh gets an argument of its own: an expression over the others, which are cloned, evaluated when the refresh runs, with `.await`, and with `?` where the function returns a `Result`; passed by value, by `&` or by `&mut`, as the parameter is | cloned |
 /// | `normalize(a = a.trim())` | binds parameters anew, for the key and for the body | – |
 /// | `tags` | templates over the parameters, or over the value that is returned, `ret` (of an `Option` what is in it, and no such tag for `None`): `["team:{team}", "org:{ret.org}"]`, at most 32 | none |
 /// | `tags_with` | closure or path, from `&T` to any number of texts: more tags of the value | none |
@@ -70,8 +74,8 @@ use proc_macro::TokenStream;
 /// largest first), an integer number of seconds, or an expression over the parameters that gives a
 /// `Duration`. Literals are checked when the code is compiled; an expression is evaluated when a body
 /// is about to run (for a handle, when it is made), and what is outside of the limits (10 years at
-/// most) is brought into them and warned about once. In such an expression a parameter that is `Copy`
-/// is a value, and any other a reference.
+/// most) is brought into them and warned about once. In such an expression, and in those of `no_store_if`, `max_age`,
+/// `busy` and `refresh_with`, a parameter that is `Copy` is a value, and any other a reference.
 ///
 /// # Keys
 ///
@@ -87,9 +91,10 @@ use proc_macro::TokenStream;
 /// A key that compiles cannot collide:
 ///
 /// - every parameter is in the key or in `skip`, and so is `self`, and each type or const parameter
-///   that can change the value. A `bool` that `bypass_if` or `refresh_if` asks counts as skipped
-///   where the body does not read it too (or where it alone decides that the cache is bypassed), and
-///   so does a parameter called `_`, which the body cannot see;
+///   that can change the value. What only says how to call counts as skipped where the body does not read it too
+///   (or where it alone decides that the cache is bypassed): a `bool` that `bypass_if`, `refresh_if`, `no_store_if`,
+///   `max_age` or `busy` asks, a `Duration` or an `Option` of one that `max_age` asks, and what `busy` asks. So does a
+///   parameter called `_`, which the body cannot see;
 /// - values are percent-escaped, and two placeholders stand apart by a character that is escaped
 ///   in values: `:`, `/`, `|`, white space or a control character; a digest, `{x:hash}`, is of one
 ///   length and needs none;

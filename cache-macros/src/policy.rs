@@ -31,6 +31,8 @@ pub(crate) struct Policy {
     pub(crate) lock_ttl: Option<Span>,
     pub(crate) wait: Option<Span>,
     pub(crate) near: Option<Span>,
+    /// Not among the [`spans`](Self::spans): it holds for a call, and not for what a body stores.
+    pub(crate) max_age: Option<Span>,
     pub(crate) jitter_permille: Option<u16>,
     pub(crate) version: Option<u32>,
     pub(crate) max_concurrency: Option<u32>,
@@ -56,6 +58,7 @@ impl Policy {
             lock_ttl: lock_ttl(args.lock_ttl.as_ref(), errors),
             wait,
             near: near(args.near.as_ref(), ttl_millis, errors),
+            max_age: max_age(args, ttl_millis, errors),
             jitter_permille: jitter(args.jitter.as_ref(), errors),
             version: version(args.version.as_ref(), errors),
             max_concurrency: max_concurrency(args, waits_not, errors),
@@ -88,6 +91,13 @@ impl Span {
         match self {
             Self::Millis(millis) => Some(*millis),
             Self::AtRunTime(_) => None,
+        }
+    }
+
+    pub(crate) fn at_run_time(&self) -> Option<&Expr> {
+        match self {
+            Self::Millis(_) => None,
+            Self::AtRunTime(expr) => Some(expr),
         }
     }
 }
@@ -154,6 +164,25 @@ fn near(given: Option<&Given<Expr>>, ttl: Option<u64>, errors: &Errors) -> Optio
         );
     }
     Some(near)
+}
+
+fn max_age(args: &Args, ttl: Option<u64>, errors: &Errors) -> Option<Span> {
+    let given = args.max_age.as_ref()?;
+    let repair =
+        "nothing stored is that young, so write `refresh_if = ..` with what asks for a new value";
+    let max_age = positive(Some(given), repair, errors)?;
+    // Another's ttl may be longer, be it that of the value or of the function whose entries these are.
+    let is_of_others = args.ttl_with.is_some() || args.same_entries_as.is_some();
+    if let (Some(max_age), Some(ttl)) = (max_age.millis(), ttl)
+        && max_age >= ttl
+        && !is_of_others
+    {
+        errors.on(
+            &given.value,
+            "`max_age` is not shorter than `ttl`, after which nothing is served anyway: make it shorter, or drop it",
+        );
+    }
+    Some(max_age)
 }
 
 fn lock_ttl(given: Option<&Given<Expr>>, errors: &Errors) -> Option<Span> {

@@ -306,13 +306,21 @@ fn check_patterns(sig: &Signature, errors: &Errors) {
 pub(crate) fn check_refreshable(param: &Param, errors: &Errors) {
     let name = &param.ident;
     let ty = spaceless(&param.ty);
+    // Of `self` it would be made itself, and what a pattern binds is not the parameter.
+    let with = if param.is_self() || param.pattern.is_some() {
+        String::new()
+    } else {
+        format!(
+            "say how the refresh gets one of its own, as in `refresh_with({name} = self.pool.acquire().await?)`, "
+        )
+    };
     if param.passing == Passing::Exclusive {
         let shown = if param.is_self() { "&mut self".to_owned() } else { format!("{name}: {ty}") };
         errors.on(
             &param.ty,
             format!(
                 "`{shown}` cannot be cloned for the background refresh: take what can be cloned \
-                 (a pool, an `Arc`), or drop `refresh_before`"
+                 (a pool, an `Arc`), {with}or drop `refresh_before`"
             ),
         );
     } else if let Some(found) = first_impl_trait(&param.ty) {
@@ -321,7 +329,7 @@ pub(crate) fn check_refreshable(param: &Param, errors: &Errors) {
             format!(
                 "`{name}: {ty}` has no name by which the background refresh could clone it: \
                  name the type, as in `{name}: T` with `T: Clone + Send + Sync + 'static`, \
-                 or drop `refresh_before`"
+                 {with}or drop `refresh_before`"
             ),
         );
     } else if let Some(borrow) = first_borrow(owned_part(param), false) {
@@ -329,7 +337,7 @@ pub(crate) fn check_refreshable(param: &Param, errors: &Errors) {
             borrow,
             format!(
                 "`{name}: {ty}` borrows, but the background refresh outlives the call: \
-                 take an owned type, or drop `refresh_before`"
+                 take an owned type, {with}or drop `refresh_before`"
             ),
         );
     }

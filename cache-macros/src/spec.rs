@@ -4,7 +4,9 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::visit::Visit;
-use syn::{BinOp, Expr, ExprPath, PatIdent, Path, UnOp, Visibility};
+use syn::{
+    BinOp, Expr, ExprAsync, ExprClosure, ExprPath, ExprTry, PatIdent, Path, UnOp, Visibility,
+};
 
 use crate::args::{self, Args, Compression, Given, Rebinding};
 use crate::block::Block;
@@ -15,7 +17,7 @@ use crate::key::{Key, Scope, no_such_parameter};
 use crate::params::{self, Param, Passing};
 use crate::policy::{self, Policy};
 use crate::signature;
-use crate::spelling::is_bool;
+use crate::spelling::{is_bool, is_duration, is_option};
 use crate::suggest::closest;
 use crate::tags::{self, Asks, Tag};
 
@@ -33,6 +35,9 @@ pub(crate) struct Spec {
     pub(crate) cache: Option<Expr>,
     pub(crate) bypass_if: Option<Expr>,
     pub(crate) refresh_if: Option<Expr>,
+    pub(crate) no_store_if: Option<Expr>,
+    pub(crate) busy: Option<Expr>,
+    pub(crate) refresh_with: Vec<Rebinding>,
     pub(crate) vis: Option<Visibility>,
     pub(crate) krate: Option<Path>,
 }
@@ -107,15 +112,17 @@ fn check(
     let params = params::params(&function.sig);
     let policy = Policy::check(&args, errors);
     if args.refresh_before.is_some() {
+        let replaced = args.refresh_with.as_ref().map_or(&[][..], |given| &given.value);
         for param in &params {
-            signature::check_refreshable(param, errors);
+            if !replaced
+                .iter()
+                .any(|replacement| param.binds(&replacement.param.unraw().to_string()))
+            {
+                signature::check_refreshable(param, errors);
+            }
         }
     }
-    let asked: Names = [&args.bypass_if, &args.refresh_if]
-        .into_iter()
-        .flatten()
-        .flat_map(|given| asked(&given.value))
-        .collect();
+    let asked = Asked::by(&args);
     let scope = Scope {
         function: &function,
         block,
@@ -141,6 +148,7 @@ fn check(
         scope.check_generics(key, &tags);
     }
     check_normalize(&args, &scope);
+    check_refresh_with(&args, &scope, key.as_ref(), &tags);
     // Without a key there is an error, so this one is never expanded.
     let key = key.unwrap_or(Key { in_module: false, text: String::new(), segments: Vec::new() });
     Ok(Spec {
@@ -154,6 +162,9 @@ fn check(
         cache: given(args.cache),
         bypass_if: given(args.bypass_if),
         refresh_if: given(args.refresh_if),
+        no_store_if: given(args.no_store_if),
+        busy: given(args.busy),
+        refresh_with: given(args.refresh_with).unwrap_or_default(),
         vis: given(args.vis),
         krate: given(args.krate),
         params,
@@ -166,10 +177,9 @@ fn given<T>(argument: Option<Given<T>>) -> Option<T> {
 }
 
 /// The parameter that is the cache says where a value lives, not which one it is; one that only holds
-/// the cache (`cache = state.cache`) may hold more, and has to be accounted for. A `bool` that
-/// `bypass_if` or `refresh_if` asks says how to call, unless the body asks it too; what else they ask may
-/// influence the value.
-fn aside(args: &Args, asked: &Names, function: &Function, params: &[Param]) -> Names {
+/// the cache (`cache = state.cache`) may hold more, and has to be accounted for. What only says how to call is
+/// another matter, unless the body asks it too.
+fn aside(args: &Args, asked: &Asked, function: &Function, params: &[Param]) -> Names {
     let cache = args.cache.as_ref().and_then(|given| bare_name(&given.value));
     let mut always = Names::new();
     if let Some(given) = &args.bypass_if {
@@ -177,16 +187,49 @@ fn aside(args: &Args, asked: &Names, function: &Function, params: &[Param]) -> N
     }
     let flags = params
         .iter()
-        .filter(|param| is_bool(&param.ty))
+        .filter(|param| asked.sets_aside(param).is_some())
         .map(|param| param.ident.unraw().to_string())
-        .filter(|name| asked.contains(name))
         .filter(|name| always.contains(name) || !function.body_mentions(name));
     cache.into_iter().chain(flags).collect()
 }
 
+/// The arguments that say how to call, with the variables that each reads.
+#[derive(Default)]
+pub(crate) struct Asked(Vec<(&'static str, Names)>);
+
+impl Asked {
+    fn by(args: &Args) -> Self {
+        let expressions = [
+            ("bypass_if", &args.bypass_if),
+            ("refresh_if", &args.refresh_if),
+            ("no_store_if", &args.no_store_if),
+            ("max_age", &args.max_age),
+            ("busy", &args.busy),
+        ];
+        let asked = |(argument, given): (_, &Option<Given<Expr>>)| {
+            Some((argument, variables_of(&given.as_ref()?.value)))
+        };
+        Self(expressions.into_iter().filter_map(asked).collect())
+    }
+
+    /// The argument because of which this parameter may be left out of the key: of a `bool` that says how to call, a
+    /// duration in `max_age`, and whatever is answered instead of waiting. What else they ask may influence the
+    /// value.
+    pub(crate) fn sets_aside(&self, param: &Param) -> Option<&'static str> {
+        let name = param.ident.unraw().to_string();
+        let is_told_by = |argument: &str| {
+            is_bool(&param.ty)
+                || (argument == "max_age" && is_duration(&param.ty))
+                || (argument == "busy" && !param.is_self() && param.pattern.is_none())
+        };
+        let mut asking = self.0.iter().filter(|(_, names)| names.contains(&name));
+        asking.find(|(argument, _)| is_told_by(argument)).map(|(argument, _)| *argument)
+    }
+}
+
 /// The variables that an expression reads. Not the fields and methods of others, nor what it binds
 /// itself; what stands in a macro is not known.
-fn asked(expr: &Expr) -> Names {
+fn variables_of(expr: &Expr) -> Names {
     #[derive(Default)]
     struct Finder {
         read: Names,
@@ -421,6 +464,68 @@ fn check_normalize(args: &Args, scope: &Scope<'_>) {
     }
 }
 
+fn check_refresh_with(args: &Args, scope: &Scope<'_>, key: Option<&Key>, tags: &[Tag]) {
+    let Some(given) = &args.refresh_with else { return };
+    if args.refresh_before.is_none() {
+        scope.errors.at(
+            given.name.span(),
+            "`refresh_with` says how the background refresh gets an argument, and without `refresh_before` there is \
+             none: write `refresh_before = \"20%\"`, or drop it",
+        );
+    }
+    let returns_option = scope.function.returned().ty().is_some_and(is_option);
+    let mut seen = Names::new();
+    for Rebinding { param: ident, value } in &given.value {
+        let name = ident.unraw().to_string();
+        let at = |why: String| {
+            scope.errors.at(ident.span(), format!("`refresh_with({name} = ..)`: {why}"));
+        };
+        let position = scope.position(&name);
+        let is_in_entry = position.is_some_and(|index| {
+            key.is_some_and(|key| key.uses(index)) || tags.iter().any(|tag| tag.uses(index))
+        });
+        match position.map(|index| &scope.params[index]) {
+            _ if !seen.insert(name.clone()) => {
+                at(format!("`{name}` is given twice, keep one of them"));
+            }
+            None => at(no_such_parameter(&name, scope.names().iter().map(String::as_str))),
+            Some(param) if param.is_self() => at(
+                "`self` is what the others are made of: take it as an `Arc<Self>`, or derive `Clone`".to_owned(),
+            ),
+            Some(param) if param.pattern.is_some() => at(format!(
+                "`{name}` comes out of a pattern: give the parameter a name, and destructure it in the body"
+            )),
+            Some(_) if is_in_entry => at(format!(
+                "`{name}` names the entry, and a refresh with another would store its value under the wrong key: \
+                 take it out of `refresh_with`"
+            )),
+            Some(_) => {}
+        }
+        if returns_option && let Some(question) = question_of(value) {
+            scope.errors.on(
+                question,
+                "a `?` here would end the refresh with a `None`, which is a value and would be stored: return a \
+                 `Result<Option<..>, ..>`",
+            );
+        }
+    }
+}
+
+/// The first `?` that would end the function around.
+fn question_of(expr: &Expr) -> Option<ExprTry> {
+    struct Finder(Option<ExprTry>);
+    impl Visit<'_> for Finder {
+        fn visit_expr_try(&mut self, question: &ExprTry) {
+            self.0.get_or_insert_with(|| question.clone());
+        }
+        fn visit_expr_closure(&mut self, _: &ExprClosure) {}
+        fn visit_expr_async(&mut self, _: &ExprAsync) {}
+    }
+    let mut finder = Finder(None);
+    finder.visit_expr(expr);
+    finder.0
+}
+
 impl Spec {
     /// Whether what names the entry needs the parameter at this place.
     pub(crate) fn entry_uses(&self, index: usize) -> bool {
@@ -437,18 +542,22 @@ impl Spec {
     /// Whether the attribute says something of the type around the function.
     pub(crate) fn mentions_self(&self) -> bool {
         let Self { policy, values, normalize, cache, bypass_if, refresh_if, .. } = self;
+        let Self { no_store_if, busy, refresh_with, .. } = self;
         let Values { cache_if, accept_if, ttl_with, tags_with, .. } = values;
         let Values { cache_err_if, err_ttl_with, share_err, .. } = values;
-        let spans = policy.spans().filter_map(|(_, span)| match span {
-            policy::Span::AtRunTime(expr) => Some(expr),
-            policy::Span::Millis(_) => None,
-        });
-        let rebound = normalize.iter().map(|rebinding| &rebinding.value);
+        let spans = policy.spans().map(|(_, span)| span).chain(&policy.max_age);
+        let spans = spans.filter_map(policy::Span::at_run_time);
+        let rebound = normalize.iter().chain(refresh_with).map(|rebinding| &rebinding.value);
         let all = quote! {
-            #cache #bypass_if #refresh_if #cache_if #accept_if #ttl_with #tags_with
+            #cache #bypass_if #refresh_if #no_store_if #busy #cache_if #accept_if #ttl_with #tags_with
             #cache_err_if #err_ttl_with #share_err #(#spans)* #(#rebound)*
         };
         self.named_generics().contains("Self") || names_in(all).contains("Self")
+    }
+
+    /// How the background refresh makes this parameter anew, if it does.
+    pub(crate) fn replacement(&self, param: &Param) -> Option<&Rebinding> {
+        self.refresh_with.iter().find(|made| made.param.unraw() == param.ident.unraw())
     }
 
     /// The names that an expression of the attribute mentions, of those that parameters bind.

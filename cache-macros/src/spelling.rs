@@ -50,10 +50,25 @@ pub(crate) fn undisplayable(ty: &Type, name: &str) -> Option<String> {
     }
 }
 
+pub(crate) fn is_option(ty: &Type) -> bool {
+    matches!(ungrouped(ty), Type::Path(path)
+        if path.path.segments.last().is_some_and(|last| last.ident == "Option"))
+}
+
 pub(crate) fn is_bool(ty: &Type) -> bool {
     match ungrouped(ty) {
         Type::Reference(reference) => is_bool(&reference.elem),
         Type::Path(path) => path.path.is_ident("bool"),
+        _ => false,
+    }
+}
+
+/// A `Duration`, or an `Option` of one.
+pub(crate) fn is_duration(ty: &Type) -> bool {
+    match ungrouped(ty) {
+        Type::Reference(reference) => is_duration(&reference.elem),
+        _ if is_option(ty) => first_type_argument(ty).is_some_and(is_duration),
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Duration"),
         _ => false,
     }
 }

@@ -1,7 +1,7 @@
 //! What stands between the lookup, which sees bytes, and one call of a user's function.
 
 use std::any::Any;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::pin::Pin;
@@ -16,6 +16,7 @@ use crate::policy::Policy;
 use crate::private::{Choice, Chosen, Target};
 use crate::returns::Returned;
 use crate::site::Site;
+use crate::terms::Terms;
 
 /// What became of a stored value that was offered as the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,10 @@ pub(crate) trait Computation: Send {
     fn answer(&mut self) -> &mut dyn Answer;
     /// What was said of how long values live, for these arguments.
     fn resolve(&mut self, policy: &mut Policy);
+    /// What the call says of itself.
+    fn state(&mut self, terms: &mut Terms);
+    /// Has `poll` give what the function answers with instead of waiting, if it has anything.
+    fn stand_in(&mut self) -> bool;
     /// Builds the body's future, at most once. Apart from `poll`, in which the compiler would lay out the
     /// whole body twice.
     fn start(&mut self);
@@ -91,66 +96,115 @@ pub(crate) enum Wanted<'w> {
 }
 
 /// What most functions have nothing to give for, and so no code.
-pub(crate) enum Rare<'w> {
+pub enum Rare<'w> {
     /// The same call with arguments of its own.
     Background,
     /// What was said of how long values live, for these arguments.
     Policy(&'w mut Policy),
+    /// What the call says of itself.
+    Terms(&'w mut Terms),
+    /// The answer for who would have to wait.
+    StandIn,
 }
 
-pub(crate) enum Given<'b, R> {
+pub enum Given<'b, R> {
     Nothing,
     Target(Target),
     Background(Background),
     Body(Body<'b, R>),
+    /// As a body that has ended: by itself it would make this larger for every function.
+    StandIn(Body<'static, R>),
 }
 
 /// A computation that is on its own.
 pub struct Background(Box<dyn Computation>);
 
-/// What the arguments of a call say, or nothing.
-pub trait Saying<A>: Send {
+/// What a function has to give besides a target and a body: one thing after the other, each with the `rest` behind it.
+pub trait Giving<A, R>: Send {
     #[doc(hidden)]
-    fn say(&self, args: &A, policy: &mut Policy);
+    fn give(&self, args: &A, rare: Rare<'_>) -> Given<'static, R>;
 }
 
-impl<A> Saying<A> for () {
-    fn say(&self, _: &A, _: &mut Policy) {}
-}
-
-impl<A> Saying<A> for fn(&A, &mut Policy) {
-    fn say(&self, args: &A, policy: &mut Policy) {
-        self(args, policy);
+impl<A, R> Giving<A, R> for () {
+    fn give(&self, _: &A, _: Rare<'_>) -> Given<'static, R> {
+        Given::Nothing
     }
 }
 
-/// Makes a copy of a call for the background, from its arguments, or none.
-pub trait Detach<A>: Send {
-    #[doc(hidden)]
-    fn detach(&self, args: &A) -> Option<Background>;
+/// What the arguments say of how long values live.
+pub struct Said<A, X> {
+    say: fn(&A, &mut Policy),
+    rest: X,
 }
 
-impl<A> Detach<A> for () {
-    fn detach(&self, _: &A) -> Option<Background> {
-        None
+impl<A, R, X: Giving<A, R>> Giving<A, R> for Said<A, X> {
+    fn give(&self, args: &A, rare: Rare<'_>) -> Given<'static, R> {
+        match rare {
+            Rare::Policy(policy) => {
+                (self.say)(args, policy);
+                Given::Nothing
+            }
+            rare => self.rest.give(args, rare),
+        }
+    }
+}
+
+/// What the arguments say of the call.
+pub struct Stated<A, X> {
+    state: fn(&A, &mut Terms),
+    rest: X,
+}
+
+impl<A, R, X: Giving<A, R>> Giving<A, R> for Stated<A, X> {
+    fn give(&self, args: &A, rare: Rare<'_>) -> Given<'static, R> {
+        match rare {
+            Rare::Terms(terms) => {
+                (self.state)(args, terms);
+                Given::Nothing
+            }
+            rare => self.rest.give(args, rare),
+        }
+    }
+}
+
+/// What is answered instead of waiting.
+pub struct StandIn<A, R, X> {
+    make: fn(&A) -> R,
+    rest: X,
+}
+
+impl<A, R: Send + 'static, X: Giving<A, R>> Giving<A, R> for StandIn<A, R, X> {
+    fn give(&self, args: &A, rare: Rare<'_>) -> Given<'static, R> {
+        match rare {
+            Rare::StandIn => Given::StandIn(Box::pin(ready((self.make)(args)))),
+            rare => self.rest.give(args, rare),
+        }
     }
 }
 
 /// The function that clones the arguments into a body of their own.
-pub struct Cloning<K, A, Fut> {
+pub struct Cloning<K, A, Fut, X> {
     returns: K,
     clone: fn(&A) -> Fut,
+    rest: X,
 }
 
-impl<K, R, A, Fut> Detach<A> for Cloning<K, A, Fut>
+impl<K, R, A, Fut, X> Giving<A, R> for Cloning<K, A, Fut, X>
 where
     K: Returned<R> + Copy + 'static,
     R: Send + 'static,
     Fut: Future<Output = R> + Send + 'static,
+    X: Giving<A, R>,
 {
-    fn detach(&self, args: &A) -> Option<Background> {
-        let running: Body<'static, R> = Box::pin((self.clone)(args));
-        Some(Background(Box::new(Detached { running, slot: Slot::new(Box::new(self.returns)) })))
+    fn give(&self, args: &A, rare: Rare<'_>) -> Given<'static, R> {
+        match rare {
+            Rare::Background => {
+                let running: Body<'static, R> = Box::pin((self.clone)(args));
+                let detached = Detached { running, slot: Slot::new(Box::new(self.returns)) };
+                Given::Background(Background(Box::new(detached)))
+            }
+            rare => self.rest.give(args, rare),
+        }
     }
 }
 
@@ -233,6 +287,12 @@ impl<R: Send> Computation for Detached<R> {
 
     fn resolve(&mut self, _: &mut Policy) {}
 
+    fn state(&mut self, _: &mut Terms) {}
+
+    fn stand_in(&mut self) -> bool {
+        false
+    }
+
     fn start(&mut self) {}
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -245,54 +305,73 @@ impl<R: Send> Computation for Detached<R> {
 }
 
 /// One call with its types.
-pub struct Call<K, A, C, N, F, Fut, P = (), D = ()> {
+pub struct Call<K, A, C, N, F, Fut, X = ()> {
     forced: bool,
     returns: K,
-    own: Own<A, C, N, F, Fut, P, D>,
+    own: Own<A, C, N, F, Fut, X>,
 }
 
 /// What of a call is its function's own.
-struct Own<A, C, N, F, Fut, P, D> {
+struct Own<A, C, N, F, Fut, X> {
     args: Option<A>,
     chosen: C,
     target: N,
     body: F,
     future: PhantomData<fn() -> Fut>,
-    policy: P,
-    detach: D,
+    rare: X,
 }
 
 impl<K, A, C, N, F, Fut> Call<K, A, C, N, F, Fut> {
     pub(crate) fn new(forced: bool, chosen: C, returns: K, args: A, target: N, body: F) -> Self {
         let args = Some(args);
-        let own = Own { args, chosen, target, body, future: PhantomData, policy: (), detach: () };
+        let own = Own { args, chosen, target, body, future: PhantomData, rare: () };
         Self { forced, returns, own }
-    }
-
-    /// Policy that depends on the arguments: asked when a body is about to run.
-    #[must_use]
-    #[expect(clippy::type_complexity, reason = "generated code never writes it")]
-    pub fn policy(
-        self,
-        policy: fn(&A, &mut Policy),
-    ) -> Call<K, A, C, N, F, Fut, fn(&A, &mut Policy)> {
-        let Self { forced, returns, own } = self;
-        let Own { args, chosen, target, body, future, policy: (), detach } = own;
-        Call { forced, returns, own: Own { args, chosen, target, body, future, policy, detach } }
     }
 }
 
-impl<K: Copy, A, C, N, F, Fut, P> Call<K, A, C, N, F, Fut, P> {
+/// Each as a whole, and not by one that they share: in a build without optimization every function has its copies.
+#[expect(clippy::type_complexity, reason = "generated code never writes it")]
+impl<K, A, C, N, F, Fut, X> Call<K, A, C, N, F, Fut, X> {
+    /// Policy that depends on the arguments: asked when a body is about to run.
+    #[must_use]
+    pub fn policy(self, say: fn(&A, &mut Policy)) -> Call<K, A, C, N, F, Fut, Said<A, X>> {
+        let Self { forced, returns, own } = self;
+        let Own { args, chosen, target, body, future, rare: rest } = own;
+        let rare = Said { say, rest };
+        Call { forced, returns, own: Own { args, chosen, target, body, future, rare } }
+    }
+
+    /// What the call says of itself: asked at once, where the policy says that there is something.
+    #[must_use]
+    pub fn terms(self, state: fn(&A, &mut Terms)) -> Call<K, A, C, N, F, Fut, Stated<A, X>> {
+        let Self { forced, returns, own } = self;
+        let Own { args, chosen, target, body, future, rare: rest } = own;
+        let rare = Stated { state, rest };
+        Call { forced, returns, own: Own { args, chosen, target, body, future, rare } }
+    }
+
+    /// What is answered where the call would wait for another's computation.
+    #[must_use]
+    pub fn busy<R>(self, make: fn(&A) -> R) -> Call<K, A, C, N, F, Fut, StandIn<A, R, X>> {
+        let Self { forced, returns, own } = self;
+        let Own { args, chosen, target, body, future, rare: rest } = own;
+        let rare = StandIn { make, rest };
+        Call { forced, returns, own: Own { args, chosen, target, body, future, rare } }
+    }
+
     /// Has a stale hit refreshed behind the caller, by a body with clones of the arguments.
-    #[expect(clippy::type_complexity, reason = "generated code never writes it")]
+    #[must_use]
     pub fn refreshing<Fut2>(
         self,
         clone: fn(&A) -> Fut2,
-    ) -> Call<K, A, C, N, F, Fut, P, Cloning<K, A, Fut2>> {
+    ) -> Call<K, A, C, N, F, Fut, Cloning<K, A, Fut2, X>>
+    where
+        K: Copy,
+    {
         let Self { forced, returns, own } = self;
-        let Own { args, chosen, target, body, future, policy, detach: () } = own;
-        let detach = Cloning { returns, clone };
-        Call { forced, returns, own: Own { args, chosen, target, body, future, policy, detach } }
+        let Own { args, chosen, target, body, future, rare: rest } = own;
+        let rare = Cloning { returns, clone, rest };
+        Call { forced, returns, own: Own { args, chosen, target, body, future, rare } }
     }
 }
 
@@ -313,7 +392,7 @@ pub struct Asking<'c, R> {
     pub(crate) source: &'c mut (dyn Source<R> + 'c),
 }
 
-impl<K, R, A, C, N, F, Fut, P, D> Calling for Call<K, A, C, N, F, Fut, P, D>
+impl<K, R, A, C, N, F, Fut, X> Calling for Call<K, A, C, N, F, Fut, X>
 where
     K: Returned<R>,
     R: Send,
@@ -322,8 +401,7 @@ where
     N: Fn(&A, Chosen) -> Target + Send,
     F: Fn(A) -> Fut + Send,
     Fut: Future<Output = R> + Send,
-    P: Saying<A>,
-    D: Detach<A>,
+    X: Giving<A, R>,
 {
     type Output = R;
 
@@ -332,15 +410,14 @@ where
     }
 }
 
-impl<R, A, C, N, F, Fut, P, D> Source<R> for Own<A, C, N, F, Fut, P, D>
+impl<R, A, C, N, F, Fut, X> Source<R> for Own<A, C, N, F, Fut, X>
 where
     A: Send,
     C: Choice,
     N: Fn(&A, Chosen) -> Target + Send,
     F: Fn(A) -> Fut + Send,
     Fut: Future<Output = R> + Send,
-    P: Saying<A>,
-    D: Detach<A>,
+    X: Giving<A, R>,
 {
     fn give(&mut self, wanted: Wanted<'_>) -> Given<'_, R> {
         let Some(args) = &self.args else { return Given::Nothing };
@@ -350,13 +427,7 @@ where
                 Some(args) => Given::Body(Box::pin((self.body)(args))),
                 None => Given::Nothing,
             },
-            Wanted::Rare(Rare::Background) => {
-                self.detach.detach(args).map_or(Given::Nothing, Given::Background)
-            }
-            Wanted::Rare(Rare::Policy(policy)) => {
-                self.policy.say(args, policy);
-                Given::Nothing
-            }
+            Wanted::Rare(rare) => self.rare.give(args, rare),
         }
     }
 }
@@ -399,6 +470,21 @@ impl<R: Send> Computation for Running<'_, R> {
         if let Some(source) = &mut self.source {
             source.give(Wanted::Rare(Rare::Policy(policy)));
         }
+    }
+
+    fn state(&mut self, terms: &mut Terms) {
+        if let Some(source) = &mut self.source {
+            source.give(Wanted::Rare(Rare::Terms(terms)));
+        }
+    }
+
+    fn stand_in(&mut self) -> bool {
+        if let Some(source) = &mut self.source
+            && let Given::StandIn(body) = source.give(Wanted::Rare(Rare::StandIn))
+        {
+            self.body = Some(body);
+        }
+        self.body.is_some()
     }
 
     fn start(&mut self) {

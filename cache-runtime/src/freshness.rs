@@ -40,6 +40,11 @@ pub(crate) fn judge(
     }
 }
 
+/// Whether the computation of an entry began longer ago than `max_age`. Here as well doubt counts as past.
+pub(crate) fn is_older(life: &Life, max_age: Duration, now: Option<u64>) -> bool {
+    now.is_none_or(|now| now.saturating_sub(life.born_at) > millis(max_age))
+}
+
 /// When an entry whose computation began at `born_at` is due and when it ends.
 ///
 /// Jitter only ever shortens: `dice` is in `0..=1` and takes that part of `jitter_permille` away.
@@ -101,6 +106,23 @@ mod tests {
                 "{life:?} at {now:?}"
             );
         }
+    }
+
+    #[test]
+    fn an_entry_is_too_old_past_its_age_and_whenever_time_is_in_doubt() {
+        let life = Life { born_at: 100, due_at: 200, ttl_end: 300 };
+        for (max_age, now, expected) in [
+            (50, Some(150), false),
+            (50, Some(151), true),
+            (0, Some(100), false),
+            // Another server's clock may be behind.
+            (0, Some(99), false),
+            (1_000, None, true),
+        ] {
+            let max_age = Duration::from_millis(max_age);
+            assert_eq!(is_older(&life, max_age, now), expected, "{max_age:?} at {now:?}");
+        }
+        assert!(!is_older(&life, Duration::MAX, Some(u64::MAX)));
     }
 
     proptest! {

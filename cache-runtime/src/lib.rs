@@ -55,6 +55,7 @@ mod tag_scope;
 mod tags;
 mod target;
 mod telemetry;
+mod terms;
 mod work;
 mod writing;
 

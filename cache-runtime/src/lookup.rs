@@ -87,7 +87,9 @@ pub(crate) fn answer<'c>(
         }
     };
     Box::pin(async move {
-        let outcome = if forced {
+        let outcome = if forced && request.terms.reads_only {
+            Box::pin(alone(&request.resolved(computation), computation)).await
+        } else if forced {
             Box::pin(recompute(&request, computation)).await
         } else {
             read_or_fill(&request, computation).await
@@ -110,13 +112,18 @@ pub(crate) fn begin(
     forced: bool,
     computation: &mut dyn Computation,
 ) -> Begun {
-    let asked = target.map_or_else(
+    let mut asked = target.map_or_else(
         || Err(Gathered::for_entry()),
         |target| {
             let fingerprint = computation.answer().fingerprint(target.site, target.owner);
             target.asked(fingerprint, forced)
         },
     );
+    if let Ok(Asked { request, .. }) = &mut asked
+        && request.policy.has_terms
+    {
+        computation.state(&mut request.terms);
+    }
     if !forced
         && let Ok(Asked { request, .. }) = &asked
         && let Some(outcome) = read_at_once(request, computation)
@@ -150,7 +157,7 @@ async fn read_or_fill(request: &Request, computation: &mut dyn Computation) -> O
 async fn fill(
     request: &Request,
     computation: &mut dyn Computation,
-    seen: Option<(Judged, Instant)>,
+    mut seen: Option<(Judged, Instant)>,
 ) -> Outcome {
     if frame::inside_itself(request) {
         telemetry::warn_once(request.site, Warning::Recursion, "");
@@ -160,19 +167,48 @@ async fn fill(
         telemetry::warn_once(request.site, Warning::Runtime, "");
         return alone(request, computation).await;
     }
-    match request.cache.flights.join(&request.flight_key()) {
-        // Its leader may be waiting for the place that this task has.
-        Seat::Waiter(waiter) if places::inside(request) => {
-            drop(waiter);
-            alone(request, computation).await
-        }
-        Seat::Waiter(waiter) => wait(request, computation, waiter, seen.is_some()).await,
-        // A dropped leader may have left its lease: to ask for another would be to wait for it.
-        Seat::Leader(leader) if seen.is_none() || leader.baton.is_some() => {
-            take_over(request, computation, leader, seen.is_some()).await
-        }
-        Seat::Leader(leader) => lead(request, computation, leader, seen).await,
+    if request.terms.reads_only {
+        return alone(request, computation).await;
     }
+    let reachable = seen.is_some();
+    for _ in 0..MOST_ROUNDS {
+        let waiter = match request.cache.flights.join(&request.flight_key()) {
+            Seat::Waiter(waiter) => waiter,
+            // A dropped leader may have left its lease: to ask for another would be to wait for it.
+            Seat::Leader(leader) if !reachable || leader.baton.is_some() => {
+                return take_over(request, computation, leader, reachable).await;
+            }
+            Seat::Leader(leader) => return lead(request, computation, leader, seen).await,
+        };
+        // Its leader may be waiting for the place that this task has.
+        if places::inside(request) {
+            break;
+        }
+        if stands_in(request, computation).await {
+            return Outcome::Busy;
+        }
+        if let Some(outcome) = wait(request, computation, waiter, reachable).await {
+            return outcome;
+        }
+        // What was seen before the flight is old news.
+        seen = None;
+    }
+    alone(request, computation).await
+}
+
+/// Answers with what the function says instead of waiting, if it says anything.
+async fn stands_in(request: &Request, computation: &mut dyn Computation) -> bool {
+    if !computation.stand_in() {
+        return false;
+    }
+    poll_fn(|cx| computation.poll(cx)).await;
+    // What a body around it makes of this is to end when what it stands for does.
+    let mut tags = Gathered::for_entry();
+    for tag in &request.tags {
+        tags.add(tag.name());
+    }
+    frame::hand_on(Some(&request.cache), &tags);
+    true
 }
 
 /// How long this call waits for computations of others, all told.
@@ -214,6 +250,7 @@ async fn read(
     match classify(request, computation, seen, whose) {
         Classified::Answered(outcome, hit) => Read::Answered(outcome, hit),
         Classified::Miss(judged) => Read::Miss(judged),
+        Classified::Damaged(judged) if request.terms.reads_only => Read::Miss(judged),
         Classified::Damaged(judged) => {
             telemetry::step(request.site, &request.key, "damaged entry");
             match request.cache.store.remove(&request.key, &judged, deadline).await {
@@ -273,6 +310,9 @@ fn classify(
     if freshness == Freshness::Expired {
         return Classified::Miss(judged);
     }
+    if request.terms.refuse(&found.life, now) {
+        return miss("too old for this call");
+    }
     let Ok(payload) = expand(found.compressed, found.payload) else {
         return Classified::Damaged(judged);
     };
@@ -283,7 +323,9 @@ fn classify(
     }
     let served = Served::new(found.life, now);
     let outcome = if freshness == Freshness::Stale {
-        refresh::consider(request, computation, judged, found.life, standing);
+        if !request.terms.reads_only {
+            refresh::consider(request, computation, judged, found.life, standing);
+        }
         Outcome::Stale(served)
     } else {
         Outcome::Hit(served)
@@ -356,6 +398,9 @@ async fn lead(
             Taken::Changed => {}
             Taken::Held(content) => {
                 telemetry::step(request.site, &request.key, "another process computes");
+                if stands_in(request, computation).await {
+                    return Outcome::Busy;
+                }
                 // No body of this function runs meanwhile.
                 place = None;
                 let until = patience.until();
@@ -419,16 +464,24 @@ fn share(leader: Lead, outcome: Outcome, hit: &Shareable) -> Outcome {
     outcome
 }
 
-/// Waits for the flight's leader. `reachable` is whether this caller has found the store so.
+/// Waits for the flight's leader. `reachable` is whether this caller has found the store so. `None`: the leader has
+/// found something stored that is too old for this call.
 async fn wait(
     request: &Request,
     computation: &mut dyn Computation,
     waiter: Wait,
     reachable: bool,
-) -> Outcome {
+) -> Option<Outcome> {
     let landing = waiter.land(Patience::new(request.policy.wait).for_leader()).await;
     drop(waiter);
-    match landing {
+    Some(match landing {
+        Landing::Shared(Landed { served: Some(served), .. })
+            if request
+                .terms
+                .refuse(served.life(), request.cache.store.latest_now(&request.key)) =>
+        {
+            return None;
+        }
         Landing::Shared(landed) => {
             let adopted = match &landed.shared {
                 Shared::Stored(written, payload) => {
@@ -438,7 +491,7 @@ async fn wait(
                 Shared::Nothing => false,
             };
             if !adopted {
-                return alone(request, computation).await;
+                return Some(alone(request, computation).await);
             }
             frame::hand_on(Some(&request.cache), &landed.touched);
             Outcome::Shared(landed.served)
@@ -465,5 +518,5 @@ async fn wait(
                 Read::Miss(_) | Read::Unknown => alone(request, computation).await,
             }
         }
-    }
+    })
 }

@@ -23,6 +23,8 @@ pub enum Outcome {
     Unleased,
     /// By its own body, that nobody shares.
     Bypassed,
+    /// By what the function says instead of waiting for another's computation.
+    Busy,
 }
 
 /// What is known of the life of a value that was found stored.
@@ -36,6 +38,10 @@ pub struct Served {
 impl Served {
     pub(crate) fn new(life: Life, now: Option<u64>) -> Self {
         Self { life, now }
+    }
+
+    pub(crate) fn life(&self) -> &Life {
+        &self.life
     }
 
     /// By this machine's clock where the server's is not known: it is told, and decides nothing.
@@ -68,6 +74,7 @@ impl Outcome {
             Self::Shared(_) => "shared",
             Self::Unleased => "computed without a lease",
             Self::Bypassed => "bypassed",
+            Self::Busy => "busy",
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Policy {
     pub(crate) version: u32,
     pub(crate) compression: Compression,
     pub(crate) max_concurrency: Option<u32>,
+    /// Whether calls have terms of their own, to be asked for.
+    pub(crate) has_terms: bool,
 }
 
 /// What a literal may be at most, and so what a run-time value is clamped to.
@@ -90,6 +92,7 @@ impl Policy {
             version: 0,
             compression: Compression::None,
             max_concurrency: None,
+            has_terms: false,
         }
     }
 
@@ -143,6 +146,13 @@ impl Policy {
     #[must_use]
     pub const fn max_concurrency(mut self, bodies: u32) -> Self {
         self.max_concurrency = Some(bodies);
+        self
+    }
+
+    /// Has each call asked for its terms.
+    #[must_use]
+    pub const fn has_terms(mut self) -> Self {
+        self.has_terms = true;
         self
     }
 

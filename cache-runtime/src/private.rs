@@ -26,6 +26,7 @@ pub use crate::policy::Policy;
 pub use crate::returns::{Optional, Returns, Said, Says, Shape, Stored, Tagging};
 pub use crate::site::{Extras, Site};
 pub use crate::target::Target;
+pub use crate::terms::Terms;
 pub use crate::writing::{
     CanFail, FromInvalidateError, Invalidated, Writing, succeeded, unreported, unwritten,
 };
@@ -200,7 +201,9 @@ pub fn own<T: Clonable<T>>(argument: &T) -> T {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be cloned for a background refresh",
     label = "with `refresh_before` the body also runs behind the caller, so every argument must be `Clone`",
-    note = "derive `Clone`, pass an `Arc`, or leave `refresh_before` out: then the body gets the argument itself"
+    note = "derive `Clone`, pass an `Arc`, say how the refresh gets one of its own, as in \
+            `refresh_with(conn = self.pool.acquire().await?)`, or leave `refresh_before` out: then the body gets the \
+            argument itself"
 )]
 pub trait Clonable<O>: Clone {}
 
@@ -210,7 +213,9 @@ impl<T: Clone> Clonable<T> for T {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be cloned for a background refresh",
     label = "with `refresh_before` the body also runs behind the caller, so every argument must be `Clone`",
-    note = "derive `Clone`, pass an `Arc`, or leave `refresh_before` out: then the body only ever borrows"
+    note = "derive `Clone`, pass an `Arc`, say how the refresh gets one of its own, as in \
+            `refresh_with(conn = self.pool.acquire().await?)`, or leave `refresh_before` out: then the body only ever \
+            borrows"
 )]
 pub trait Detachable<O> {
     /// The owned value.
@@ -346,6 +351,35 @@ impl Span for &Duration {
 /// See [`Span`].
 pub fn span(span: impl Span) -> Duration {
     span.span()
+}
+
+/// How old a value may be that one call takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an age",
+    label = "`max_age` is a literal (`\"30s\"`, whole seconds) or an expression that gives a `std::time::Duration`, or an \
+             `Option` of one, of which `None` is any age"
+)]
+pub trait MaxAge {
+    #[doc(hidden)]
+    fn max_age(self) -> Option<Duration>;
+}
+
+impl MaxAge for Duration {
+    fn max_age(self) -> Option<Duration> {
+        Some(self)
+    }
+}
+
+impl MaxAge for Option<Duration> {
+    fn max_age(self) -> Option<Duration> {
+        self
+    }
+}
+
+impl<T: MaxAge + Copy> MaxAge for &T {
+    fn max_age(self) -> Option<Duration> {
+        (*self).max_age()
+    }
 }
 
 /// An argument as an expression sees it that is evaluated later: by value where it is `Copy`, and

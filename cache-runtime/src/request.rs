@@ -13,6 +13,7 @@ use crate::outcome::Served;
 use crate::policy::Policy;
 use crate::site::Site;
 use crate::tags::Tag;
+use crate::terms::Terms;
 
 /// What one call asks for.
 #[derive(Clone)]
@@ -25,6 +26,7 @@ pub(crate) struct Request {
     pub(crate) tags: Vec<Tag>,
     /// The site's, and from the moment that a body may run what was said of it for the arguments.
     pub(crate) policy: Policy,
+    pub(crate) terms: Terms,
 }
 
 /// A request and how it is to be answered.

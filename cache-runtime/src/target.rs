@@ -13,6 +13,7 @@ use crate::request::{Asked, Request};
 use crate::site::{Site, Warning};
 use crate::tags::{self, Tag};
 use crate::telemetry;
+use crate::terms::Terms;
 
 /// One function, one cache, one key.
 pub struct Target {
@@ -108,7 +109,8 @@ impl Target {
         };
         let fingerprint = self.told_apart(fingerprint);
         let tags = self.all_tags(&cache.namespace, cache.settings.clearable);
-        let request = Request { cache, site, key, fingerprint, tags, policy };
+        let request =
+            Request { cache, site, key, fingerprint, tags, policy, terms: Terms::default() };
         Ok(Asked { request, forced })
     }
 
@@ -125,6 +127,7 @@ impl Target {
             key: self.key.clone()?,
             fingerprint: self.told_apart(fingerprint),
             policy: self.policy(),
+            terms: Terms::default(),
         })
     }
 }

@@ -11,8 +11,9 @@ use syn::visit_mut::VisitMut;
 use syn::{Lifetime, Type, Visibility, parse_quote};
 
 use super::{Expansion, Sibling, is_reference, located, turbofish};
+use crate::args::Rebinding;
 use crate::function::ungrouped;
-use crate::generics::{Names, names_in, reduced};
+use crate::generics::{Names, name_lifetimes, names_in, reduced, tied_to};
 use crate::params::{Param, Passing, Pattern, passing_on, renamed_self};
 use crate::policy::{Span as Duration, Window};
 use crate::spec::{Codec, Method, Spec, Values};
@@ -25,7 +26,8 @@ impl Expansion<'_> {
         let (chosen, args) = (self.chosen_unless_bypassed(), self.args());
         let returns = self.returns_and_errors();
         let (target, body) = (self.target_closure(), self.body_closure());
-        let policy = self.policy_closure();
+        let (policy, terms, busy) =
+            (self.policy_closure(), self.terms_closure(), self.busy_closure());
         let refreshing = self.spec.policy.refresh_before.as_ref().map(|_| {
             let closure = self.refresh_closure();
             quote!(.refreshing(#closure))
@@ -41,6 +43,7 @@ impl Expansion<'_> {
         let at = usize::from(sig.receiver().is_some());
         sig.inputs.insert(at, parse_quote!(__forced: bool));
         sig.output = parse_quote!(-> impl #private::Calling<Output = #output>);
+        name_lifetimes(&mut sig);
         // Input:  async fn load(db: &Db, id: u64) -> User { BODY }
         // Output: fn __load_call(__forced: bool, db: &Db, id: u64) -> impl Calling<Output = User> {
         //             call(
@@ -53,7 +56,7 @@ impl Expansion<'_> {
         //             )
         //         }
         let body = quote! {{
-            #private::call(#forced, #chosen, #returns, #args, #target, #body) #policy #refreshing
+            #private::call(#forced, #chosen, #returns, #args, #target, #body) #policy #terms #busy #refreshing
         }};
         let mut call = self.hidden(sig, body);
         if self.spec.params.len() > 6 {
@@ -67,7 +70,7 @@ impl Expansion<'_> {
     pub(super) fn call_target(&self) -> TokenStream {
         let (scope, target) = (&self.placement.scope, &self.target);
         let chosen = self.chosen();
-        let turbofish = turbofish(&self.key_generics());
+        let turbofish = turbofish(&self.key_generics(), &Names::new());
         let args = self.key_params().map(|param| {
             let name = &param.ident;
             if is_reference(&param.ty) { quote!(#name) } else { quote!(&#name) }
@@ -78,7 +81,7 @@ impl Expansion<'_> {
     /// The entry, for a call, which has its arguments already.
     fn target_closure(&self) -> TokenStream {
         let (scope, target) = (&self.placement.scope, &self.target);
-        let turbofish = turbofish(&self.key_generics());
+        let turbofish = turbofish(&self.key_generics(), &Names::new());
         let pattern = tuple(self.spec.params.iter().enumerate().map(|(index, param)| {
             if self.spec.entry_uses(index) {
                 self.binding(param).to_token_stream()
@@ -261,8 +264,17 @@ impl Expansion<'_> {
     }
 
     fn call_original(&self, args: impl Iterator<Item = TokenStream>) -> TokenStream {
+        self.call_original_but(&Names::new(), args)
+    }
+
+    /// With the types of these names left to inference.
+    fn call_original_but(
+        &self,
+        inferred: &Names,
+        args: impl Iterator<Item = TokenStream>,
+    ) -> TokenStream {
         let (scope, original) = (&self.placement.scope, self.named("uncached"));
-        let turbofish = turbofish(&self.generics);
+        let turbofish = turbofish(&self.generics, inferred);
         quote!(#scope #original #turbofish (#(#args),*))
     }
 
@@ -275,25 +287,41 @@ impl Expansion<'_> {
     }
 
     fn refresh_closure(&self) -> TokenStream {
-        let pattern = self.pattern();
-        let owned = self.spec.params.iter().map(|param| {
-            let span = param.ident.span();
-            let (name, private) =
-                (located(self.binding(param).to_token_stream(), span), self.private_at(span));
-            if param.passing == Passing::Borrowed {
-                quote_spanned!(span=> let #name = #private::own_ref(*#name);)
+        let pattern = tuple(self.spec.params.iter().map(|param| {
+            if self.spec.replacement(param).is_some() {
+                quote!(_)
             } else {
-                quote_spanned!(span=> let #name = #private::own(#name);)
-            }
-        });
-        let call = self.call_original(self.spec.params.iter().map(|param| {
-            let name = self.binding(param);
-            if param.passing == Passing::Borrowed {
-                quote_spanned!(param.ident.span()=> &#name)
-            } else {
-                quote!(#name)
+                self.binding(param).to_token_stream()
             }
         }));
+        let owned = self
+            .spec
+            .params
+            .iter()
+            .filter(|param| self.spec.replacement(param).is_none())
+            .map(|param| {
+                let span = param.ident.span();
+                let (name, private) =
+                    (located(self.binding(param).to_token_stream(), span), self.private_at(span));
+                if param.passing == Passing::Borrowed {
+                    quote_spanned!(span=> let #name = #private::own_ref(*#name);)
+                } else {
+                    quote_spanned!(span=> let #name = #private::own(#name);)
+                }
+            });
+        let made = self.spec.refresh_with.iter().filter_map(|replacement| self.made(replacement));
+        let args = self.spec.params.iter().map(|param| {
+            // An error about what is passed belongs where that comes from.
+            let replacement = self.spec.replacement(param);
+            let span = replacement.map_or(param.ident.span(), |made| made.value.span());
+            let name = located(self.binding(param).to_token_stream(), span);
+            match param.passing {
+                Passing::Borrowed => quote_spanned!(span=> &#name),
+                Passing::Exclusive => quote_spanned!(span=> &mut #name),
+                Passing::Owned => name,
+            }
+        });
+        let call = self.call_original_but(&self.generics_of_replaced(), args);
         // Input:  async fn load(db: &Db, id: u64) -> User { BODY }
         // Output: |(db, id)| {
         //             let db = own_ref(*db);
@@ -303,9 +331,68 @@ impl Expansion<'_> {
         quote! {
             |#pattern| {
                 #(#owned)*
-                async move { #call.await }
+                async move { #(#made)* #call.await }
             }
         }
+    }
+
+    /// The generics that are the business of arguments of `refresh_with` alone: those may have another type.
+    fn generics_of_replaced(&self) -> Names {
+        let (replaced, cloned): (Vec<_>, Vec<_>) =
+            self.spec.params.iter().partition(|param| self.spec.replacement(param).is_some());
+        let names = replaced.iter().flat_map(|param| names_in(&param.ty)).collect();
+        let mut names = tied_to(&self.generics, names);
+        let fixed = cloned.iter().flat_map(|param| names_in(&param.ty));
+        for name in fixed.chain(names_in(self.returned())).chain(self.spec.named_generics()) {
+            names.remove(&name);
+        }
+        names
+    }
+
+    /// An argument that is made when the refresh runs, from those that were cloned.
+    fn made(&self, replacement: &Rebinding) -> Option<TokenStream> {
+        let private = &self.private;
+        let find = |param: &&Param| param.ident.unraw() == replacement.param.unraw();
+        let param = self.spec.params.iter().find(find)?;
+        let mut lent = self.spec.mentioned(&replacement.value);
+        lent.retain(|lent| self.spec.replacement(lent).is_none());
+        // What is handed over to the body can't be borrowed from.
+        let held =
+            |param: &Param| format_ident!("__{}", param.ident.unraw(), span = Span::mixed_site());
+        let clones = lent.iter().filter(|param| param.passing != Passing::Borrowed).map(|param| {
+            let (name, held) = (self.binding(param), held(param));
+            quote!(let #held = #private::own(&#name);)
+        });
+        let lets = lent.iter().map(|param| {
+            let is_borrowed = param.passing == Passing::Borrowed;
+            let name = self.binding(param);
+            let place = if is_borrowed { name.clone() } else { held(param) };
+            if let Some(pattern) = &param.pattern {
+                let pat = &pattern.pat;
+                let place =
+                    if pattern.in_place && !is_borrowed { quote!(#place) } else { quote!(&#place) };
+                let lent = self.lent(pattern);
+                quote!(#[allow(unused_variables)] let #pat = #place; #lent)
+            } else if is_borrowed {
+                quote!(let #name = &#place;)
+            } else {
+                quote!(let #name = #private::Lent(&#place).lent();)
+            }
+        });
+        let (name, value) = (&param.ident, renamed_self(&replacement.value, &self.this));
+        let span = replacement.value.span();
+        let mutable = (param.passing == Passing::Exclusive).then(|| quote!(mut));
+        // Input:  refresh_with(conn = pool.acquire().await?)
+        // Output: let mut conn = { let pool = &pool; pool.acquire().await? };
+        Some(quote_spanned! {span=>
+            #(#clones)*
+            let #mutable #name = {
+                #[allow(unused_imports)]
+                use #private::LentByReference as _;
+                #(#lets)*
+                #value
+            };
+        })
     }
 
     /// Durations that are known only at run time, with the method of `Policy` that takes each.
@@ -326,13 +413,79 @@ impl Expansion<'_> {
 
     /// Evaluated when a body is about to run, from the arguments that it will take.
     fn policy_closure(&self) -> TokenStream {
-        let private = &self.private;
         let spans = self.run_time_spans();
         if spans.is_empty() {
             return quote!();
         }
         let expressions = self.expressions_of_policy();
-        let mentioned = self.spec.mentioned(&quote!(#(#expressions)*));
+        let (pattern, lent) = self.lent_from_args(&quote!(#(#expressions)*));
+        let said = spans.iter().map(|(method, expr)| {
+            let expr = renamed_self(expr, &self.this);
+            let private = self.private_at(expr.span());
+            quote_spanned!(expr.span()=> .#method(#private::span(#expr)))
+        });
+        // Input:  ttl = self.config.ttl
+        // Output: |(this, _), policy| {
+        //             let this = *this;
+        //             *policy = policy.ttl_at_run_time(span(this.config.ttl));
+        //         }
+        quote! {
+            .policy(|#pattern, __policy| {
+                #lent
+                *__policy = (*__policy) #(#said)*;
+            })
+        }
+    }
+
+    /// What the call says of itself, asked before it looks into the store.
+    fn terms_closure(&self) -> TokenStream {
+        let (no_store_if, max_age) = (&self.spec.no_store_if, &self.spec.policy.max_age);
+        if !self.has_terms() {
+            return quote!();
+        }
+        let reads_only = no_store_if.as_ref().map(|expr| {
+            let value = renamed_self(expr, &self.this);
+            quote_spanned!(expr.span()=> if #value { __terms.read_only(); })
+        });
+        let age = max_age.as_ref().map(|max_age| match max_age {
+            Duration::Millis(millis) => {
+                let millis = proc_macro2::Literal::u64_unsuffixed(*millis);
+                quote!(__terms.max_age(#millis);)
+            }
+            Duration::AtRunTime(expr) => {
+                let value = renamed_self(expr, &self.this);
+                quote_spanned!(expr.span()=> __terms.max_age_at_run_time(#value);)
+            }
+        });
+        let max_age = max_age.as_ref().and_then(Duration::at_run_time);
+        let (pattern, lent) = self.lent_from_args(&quote!(#no_store_if #max_age));
+        // Input:  no_store_if = preview, max_age = "30s"
+        // Output: |(_, preview), terms| {
+        //             let preview = *preview;
+        //             if preview { terms.read_only(); }
+        //             terms.max_age(30000);
+        //         }
+        quote!(.terms(|#pattern, __terms| { #lent #reads_only #age }))
+    }
+
+    pub(super) fn has_terms(&self) -> bool {
+        self.spec.no_store_if.is_some() || self.spec.policy.max_age.is_some()
+    }
+
+    fn busy_closure(&self) -> TokenStream {
+        let Some(busy) = &self.spec.busy else { return quote!() };
+        let (pattern, lent) = self.lent_from_args(busy);
+        let value = renamed_self(busy, &self.this);
+        let output = self.returned();
+        // Input:  busy = Err(Busy)
+        // Output: |(_, _)| -> Result<User, Busy> { Err(Busy) }
+        quote!(.busy(|#pattern| -> #output { #lent #value }))
+    }
+
+    /// The pattern of a function of the arguments, and how it comes to see those that the expressions in it mention.
+    fn lent_from_args(&self, expressions: &impl ToTokens) -> (TokenStream, TokenStream) {
+        let private = &self.private;
+        let mentioned = self.spec.mentioned(expressions);
         let is_mentioned =
             |param: &Param| mentioned.iter().any(|mentioned| mentioned.ident == param.ident);
         let names = self.spec.params.iter().map(|param| {
@@ -352,24 +505,12 @@ impl Expansion<'_> {
                 quote!(#[allow(unused_variables)] let #name = #private::Lent(#name).lent();)
             }
         });
-        let said = spans.iter().map(|(method, expr)| {
-            let expr = renamed_self(expr, &self.this);
-            let private = self.private_at(expr.span());
-            quote_spanned!(expr.span()=> .#method(#private::span(#expr)))
-        });
-        // Input:  ttl = self.config.ttl
-        // Output: |(this, _), policy| {
-        //             let this = *this;
-        //             *policy = policy.ttl_at_run_time(span(this.config.ttl));
-        //         }
-        quote! {
-            .policy(|#pattern, __policy| {
-                #[allow(unused_imports)]
-                use #private::LentByReference as _;
-                #(#lent)*
-                *__policy = (*__policy) #(#said)*;
-            })
-        }
+        let lent = quote! {
+            #[allow(unused_imports)]
+            use #private::LentByReference as _;
+            #(#lent)*
+        };
+        (pattern, lent)
     }
 
     /// A handle has no body: its policy is evaluated when it is made.
@@ -504,6 +645,7 @@ impl Expansion<'_> {
             let (name, value) = (format_ident!("{name}"), number(value));
             quote!(.#name(#value))
         });
+        let has_terms = self.has_terms().then(|| quote!(.has_terms()));
         let compress = self.spec.values.compression.map(|(method, span, above)| {
             // Below this, what is saved is not worth the work.
             let above = number(above.map_or(1024, u64::from));
@@ -514,6 +656,6 @@ impl Expansion<'_> {
             let private = self.private_at(span);
             quote_spanned!(span=> .compress(#private::codec::#method::<()>(#above)))
         });
-        quote!(#private::Policy::new(#ttl) #(#said)* #compress)
+        quote!(#private::Policy::new(#ttl) #(#said)* #compress #has_terms)
     }
 }

@@ -13,8 +13,9 @@ use syn::{
 use crate::attributes::Attributes;
 use crate::block::Block;
 use crate::function::{Function, Returned, ungrouped};
-use crate::generics::{Names, names_in, reduced};
+use crate::generics::{Names, name_lifetimes, names_in, reduced};
 use crate::params::{Param, passing_on};
+use crate::policy::Span as Duration;
 use crate::spec::{self, Identity, Spec};
 
 /// On an error the user's function is emitted all the same: its callers have no errors of their own.
@@ -216,10 +217,14 @@ impl<'a> Expansion<'a> {
 
     /// The parameters, by what generated code calls them.
     fn mentioned_by_expressions(&self) -> Names {
-        let Spec { cache, bypass_if, refresh_if, normalize, .. } = self.spec;
-        let spans = self.expressions_of_policy();
-        let rebound = normalize.iter().map(|rebinding| &rebinding.value);
-        let all = quote!(#cache #bypass_if #refresh_if #(#rebound)* #(#spans)*);
+        let Spec { cache, bypass_if, refresh_if, no_store_if, busy, .. } = self.spec;
+        let Spec { normalize, refresh_with, policy, .. } = self.spec;
+        let max_age = policy.max_age.as_ref().and_then(Duration::at_run_time);
+        let spans = self.expressions_of_policy().into_iter().chain(max_age);
+        let rebound = normalize.iter().chain(refresh_with).map(|rebinding| &rebinding.value);
+        let all = quote! {
+            #cache #bypass_if #refresh_if #no_store_if #busy #(#rebound)* #(#spans)*
+        };
         self.spec.mentioned(&all).iter().map(|param| param.ident.to_string()).collect()
     }
 
@@ -259,8 +264,9 @@ impl<'a> Expansion<'a> {
         let target = self.call_target();
         // Input:  async fn load(db: &Db, id: u64) -> User { BODY }
         // Output: fn load_entry(id: u64) -> Entry<User> { entry(target) }
-        let sig =
+        let mut sig =
             parse_quote!(fn #name #generics (#(#inputs),*) -> #private::Entry<#returned> #clause);
+        name_lifetimes(&mut sig);
         let body = quote!({ #normalized let __target = #target #policy; #handle });
         self.sibling(&quote!(#[doc = #doc] #[allow(dead_code)]), sig, body)
     }
@@ -276,7 +282,8 @@ impl<'a> Expansion<'a> {
         let chosen = self.chosen();
         // Input:  #[redis_cached(key = "user:{id}", clearable, ..)] async fn load(db: &Db, id: u64)
         // Output: fn load_all() -> Entries { all(site, chosen) }
-        let sig = parse_quote!(fn #name #generics (#(#inputs),*) -> #private::Entries #clause);
+        let mut sig = parse_quote!(fn #name #generics (#(#inputs),*) -> #private::Entries #clause);
+        name_lifetimes(&mut sig);
         let body = quote!({ #private::all(#scope #site(), #chosen) });
         self.sibling(&quote!(#[doc = #doc] #[allow(dead_code)]), sig, body)
     }
@@ -310,7 +317,7 @@ impl<'a> Expansion<'a> {
     /// What the cached function and `_refresh` do.
     fn answering(&self, forced: bool) -> TokenStream {
         let (private, scope, call) = (&self.private, &self.placement.scope, &self.call);
-        let turbofish = turbofish(&self.generics);
+        let turbofish = turbofish(&self.generics, &Names::new());
         let mut args: Vec<_> =
             self.spec.params.iter().map(|param| param.ident.to_token_stream()).collect();
         args.insert(usize::from(self.function().sig.receiver().is_some()), quote!(#forced));
@@ -368,15 +375,23 @@ fn prepend(generics: &mut Generics, moved: &Generics) {
     }
 }
 
-fn turbofish(generics: &Generics) -> TokenStream {
-    let names: Vec<&Ident> = generics
+/// Types of the names in `inferred` are left to inference.
+fn turbofish(generics: &Generics, inferred: &Names) -> TokenStream {
+    let name = |ident: &Ident| {
+        if inferred.contains(&ident.unraw().to_string()) {
+            quote!(_)
+        } else {
+            ident.to_token_stream()
+        }
+    };
+    let names: Vec<TokenStream> = generics
         .params
         .iter()
         .filter_map(|param| match param {
             // Left out they are inferred, and some of them (late-bound) must be.
             GenericParam::Lifetime(_) => None,
-            GenericParam::Type(param) => Some(&param.ident),
-            GenericParam::Const(param) => Some(&param.ident),
+            GenericParam::Type(param) => Some(name(&param.ident)),
+            GenericParam::Const(param) => Some(name(&param.ident)),
         })
         .collect();
     if names.is_empty() { quote!() } else { quote!(::<#(#names),*>) }

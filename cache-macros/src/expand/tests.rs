@@ -139,6 +139,34 @@ fn default_key() {
 }
 
 #[test]
+fn what_one_call_asks_for() {
+    let text = formatted(
+        quote!(
+            key = "user:{id}",
+            ttl = "5m",
+            refresh_before = "20%",
+            no_store_if = preview,
+            max_age = limits.age,
+            busy = Err(DbError::Busy),
+            refresh_with(conn = pool.acquire().await?),
+            skip(pool, conn, limits)
+        ),
+        &quote! {
+            async fn load<E: Executor>(
+                pool: &Pool,
+                conn: &mut E,
+                limits: Limits,
+                id: u64,
+                preview: bool,
+            ) -> Result<User, DbError> {
+                conn.fetch(id).await
+            }
+        },
+    );
+    snapshot!("what_one_call_asks_for", text);
+}
+
+#[test]
 fn with_errors() {
     let text = formatted(
         quote!(key = "user:{idd}", ttl = "5x"),

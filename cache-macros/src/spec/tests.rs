@@ -62,7 +62,7 @@ fn arguments() {
         (r#"ttl = 5, key = "x:{id}""#, &["`key` is given twice"]),
         ("ttl = 5, skip(id)", &["`skip` is given twice"]),
         ("batch(ids as id), ttl = 5", &["`batch` is not supported yet"]),
-        ("stale_if = |a, b| a + b, busy, ttl = 5", &["`stale_if` is", "`busy` is"]),
+        ("stale_if = |a, b| a + b, verify, ttl = 5", &["`stale_if` is", "`verify` is"]),
         ("cache_err = true, ttl = 5", &["here it is `cache_err_if = |error| ..` with `err_ttl"]),
         ("stale_if_error = 0, ttl = 0", &["`stale_if_error` is not", "`ttl` is zero"]),
         ("time = 5, ttl = 5", &["unknown argument `time`: here it is `ttl = \"5m\"`"]),
@@ -74,7 +74,7 @@ fn arguments() {
         ("codec = , ttl = 5", &["`codec` needs a value: write `codec = json`"]),
         (r#"ttl("5m")"#, &["`ttl` needs a value"]),
         ("ttl = 5 wait = 0", &["expected `,`"]),
-        ("busy, wait", &["`busy` is not supported yet", "`wait` needs a value"]),
+        ("verify, wait", &["`verify` is not supported yet", "`wait` needs a value"]),
     ] {
         check_args(attr, expected);
     }
@@ -272,6 +272,45 @@ fn flags_that_the_body_asks_too() {
     for (condition, item, expected) in [
         ("refresh_if = deep", "async fn f(id: u64, deep: bool) -> u64 { id }", &[][..]),
         ("bypass_if = deep", "async fn f(id: u64, deep: bool) -> u64 { g(id, deep) }", &[]),
+        ("no_store_if = deep", "async fn f(id: u64, deep: bool) -> u64 { id }", &[]),
+        ("busy = user.id", "async fn f(id: u64, user: User) -> u64 { id }", &[]),
+        (
+            "max_age = age",
+            "async fn f(id: u64, age: Option<std::time::Duration>) -> u64 { id }",
+            &[],
+        ),
+        ("max_age = age", "async fn f(id: u64, age: &Duration) -> u64 { id }", &[]),
+        (
+            // A call that does not store is served what the others store.
+            "no_store_if = deep",
+            "async fn f(id: u64, deep: bool) -> u64 { g(id, deep) }",
+            &["That `no_store_if` asks it is not enough"],
+        ),
+        (
+            "max_age = age",
+            "async fn f(id: u64, age: Duration) -> u64 { g(id, age) }",
+            &["That `max_age` asks it is not enough"],
+        ),
+        (
+            "busy = user.id",
+            "async fn f(id: u64, user: User) -> u64 { user.score }",
+            &["That `busy` asks it is not enough"],
+        ),
+        (
+            "busy = self.id",
+            "async fn f(&self, id: u64) -> u64 { id }",
+            &["`self` is neither in the key"],
+        ),
+        (
+            "no_store_if = depth > 3, max_age = Duration::from_secs(depth)",
+            "async fn f(id: u64, depth: u64) -> u64 { id }",
+            &["`depth` is neither"],
+        ),
+        (
+            "no_store_if = age.is_zero()",
+            "async fn f(id: u64, age: Duration) -> u64 { id }",
+            &["`age` is neither"],
+        ),
         ("bypass_if = a || !b", "async fn f(id: u64, a: bool, b: bool) -> u64 { g(a, b) }", &[]),
         (
             "refresh_if = deep",
@@ -337,4 +376,55 @@ fn types_that_a_skipped_argument_does_not_account_for() {
 fn patterns_whose_names_cannot_be_seen() {
     check_fn("async fn f(wrapped!(id): W) -> u64 { id }", &["what a macro binds cannot be seen"]);
     check_fn("async fn f([first, rest @ ..]: [u64; 3]) -> u64 { first }", &[]);
+}
+
+#[test]
+fn ages() {
+    for (attr, expected) in [
+        (r#"ttl = "5m", max_age = "1m""#, &[][..]),
+        ("ttl = 300, max_age = 30", &[]),
+        (r#"ttl = "5m", max_age = limits.age"#, &[]),
+        (r#"ttl = limits.ttl, max_age = "1h""#, &[]),
+        (r#"ttl = "5m", max_age = "1h", ttl_with = |user| user.ttl"#, &[]),
+        (r#"ttl = "5m", max_age = "5m""#, &["`max_age` is not shorter than `ttl`"]),
+        (r#"ttl = "5m", max_age = 0"#, &["`max_age` is zero: nothing stored is that young"]),
+        (r#"ttl = "5m", max_age = "5x""#, &["`max_age`: "]),
+    ] {
+        check_args(attr, expected);
+    }
+}
+
+#[test]
+fn refresh_with() {
+    let refresh = r#"ttl = "5m", refresh_before = "1m""#;
+    for (attr, expected) in [
+        (format!("{refresh}, refresh_with(db = pool().await)"), &[][..]),
+        (format!("{refresh}, refresh_with(db = async {{ pool()? }}.await)"), &[]),
+        (
+            r#"ttl = "5m", refresh_with(db = pool())"#.to_owned(),
+            &["without `refresh_before` there is none"],
+        ),
+        (
+            format!("{refresh}, refresh_with(db = pool()?)"),
+            &["would end the refresh with a `None`"],
+        ),
+        (format!("{refresh}, refresh_with(id = 7)"), &["`id` names the entry"]),
+        (format!("{refresh}, refresh_with(dbb = pool())"), &["did you mean `db`?"]),
+        (format!("{refresh}, refresh_with(db = a(), db = b())"), &["`db` is given twice"]),
+        (
+            format!("{refresh}, refresh_with = pool()"),
+            &["write `refresh_with(conn = self.pool.acquire().await?)`"],
+        ),
+    ] {
+        check_args(&attr, expected);
+    }
+    check(
+        r#"ttl = 5, tags = ["team:{team}"], refresh_before = "20%", refresh_with(team = 7)"#,
+        "async fn f(id: u64, team: u64) -> u64 { id }",
+        &["`team` names the entry"],
+    );
+    let exclusive = r#"key = "x:{id}", ttl = 5, refresh_before = "20%", skip(conn)"#;
+    let function = "async fn f(id: u64, conn: &mut Conn) -> Result<u64, E> { id }";
+    check(exclusive, function, &["`refresh_with(conn = self.pool.acquire().await?)`"]);
+    check(&format!("{exclusive}, refresh_with(conn = pool().await?)"), function, &[]);
 }

@@ -13,6 +13,7 @@ use crate::generics::{Names, names_in, variables_in};
 use crate::key::Scope;
 use crate::params::{self, Param};
 use crate::policy;
+use crate::spec::Asked;
 use crate::tags::{self, Asks, RETURNED, Tag};
 use crate::write::args::{self, Args, Target};
 
@@ -86,7 +87,7 @@ fn check(
         params: &params,
         skip: &[],
         aside: Names::new(),
-        asked: Names::new(),
+        asked: Asked::default(),
         errors,
     };
     let tags = tags::tags(args.tags.as_ref().map(|given| &given.value), Asks::Both, &scope);

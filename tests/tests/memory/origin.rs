@@ -69,6 +69,11 @@ impl Origin {
         self.0.value.fetch_add(1, Ordering::SeqCst) + 1
     }
 
+    /// What is read from now on is `usize::MAX`.
+    pub(crate) fn break_down(&self) {
+        self.0.value.store(usize::MAX, Ordering::SeqCst);
+    }
+
     /// Waits until one more body has started.
     pub(crate) async fn body_started(&self) {
         self.0.starts.acquire().await.expect("never closed").forget();

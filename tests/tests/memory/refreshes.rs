@@ -1,5 +1,7 @@
 //! Stale hits and what happens behind them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis_cached::{Cache, State, redis_cached};
@@ -243,4 +245,85 @@ async fn in_a_rolling_deploy_both_halves_are_refreshed_and_never_run_cold() {
         settle().await;
     }
     assert!(origin.bodies() <= 2 * 21, "{} bodies", origin.bodies());
+}
+
+/// As of a database: not to be cloned, and lent by a pool.
+struct Conn {
+    of: u64,
+    used: usize,
+}
+
+#[derive(Clone)]
+struct Pool {
+    lent: Arc<AtomicUsize>,
+    broken: Arc<AtomicBool>,
+}
+
+impl Pool {
+    fn new() -> Self {
+        Self { lent: Arc::default(), broken: Arc::default() }
+    }
+
+    async fn acquire(&self, of: u64) -> Result<Conn, String> {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if self.broken.load(Ordering::SeqCst) {
+            return Err("the pool is broken".to_owned());
+        }
+        self.lent.fetch_add(1, Ordering::SeqCst);
+        Ok(Conn { of, used: 0 })
+    }
+}
+
+#[redis_cached(
+    key = "connected:{id}", ttl = "1m", refresh_before = "20s", jitter = "0%", skip(conn, pool, origin), cache = cache,
+    refresh_with(conn = pool.acquire(id).await?)
+)]
+async fn connected(
+    cache: &Cache,
+    origin: &Origin,
+    pool: &Pool,
+    conn: &mut Conn,
+    id: u64,
+) -> Result<(u64, usize), String> {
+    conn.used += 1;
+    Ok((conn.of, origin.read().await))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_makes_itself_what_cannot_be_cloned() {
+    let (cache, origin, pool) = (memory().await, Origin::open(), Pool::new());
+    let mut conn = Conn { of: 1, used: 0 };
+    for _ in 0..3 {
+        assert_eq!(connected(&cache, &origin, &pool, &mut conn, 7).await, Ok((1, 1)));
+    }
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    let new = origin.change();
+    let start = Instant::now();
+    assert_eq!(connected(&cache, &origin, &pool, &mut conn, 7).await, Ok((1, 1)));
+    assert_eq!(start.elapsed(), Duration::ZERO, "a hit waited for a connection");
+    assert_eq!(pool.lent.load(Ordering::SeqCst), 0);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(pool.lent.load(Ordering::SeqCst), 1);
+    assert_eq!(connected(&cache, &origin, &pool, &mut conn, 7).await, Ok((7, new)));
+    assert_eq!((conn.used, origin.bodies()), (1, 2), "the caller's is for the caller's body");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_cannot_make_its_arguments_has_failed() {
+    let (cache, origin, pool) = (memory().await, Origin::open(), Pool::new());
+    let mut conn = Conn { of: 1, used: 0 };
+    assert_eq!(connected(&cache, &origin, &pool, &mut conn, 7).await, Ok((1, 1)));
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    pool.broken.store(true, Ordering::SeqCst);
+    for _ in 0..30 {
+        assert_eq!(connected(&cache, &origin, &pool, &mut conn, 7).await, Ok((1, 1)));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(origin.bodies(), 1);
+    pool.broken.store(false, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    connected(&cache, &origin, &pool, &mut conn, 7).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(connected(&cache, &origin, &pool, &mut conn, 7).await, Ok((7, 1)));
+    assert_eq!((origin.bodies(), conn.used), (2, 1));
 }

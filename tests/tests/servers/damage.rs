@@ -29,6 +29,14 @@ async fn fragile(id: u64, cache: &Cache, gate: &Gate) -> Fragile {
     right()
 }
 
+#[redis_cached(
+    key = "fragile:{id}", ttl = "5m", cache = cache, same_entries_as = fragile, no_store_if = true, skip(cache, gate)
+)]
+async fn unrepaired(id: u64, cache: &Cache, gate: &Gate) -> Fragile {
+    gate.pass().await;
+    right()
+}
+
 #[redis_cached(key = "fragile:{id}", ttl = "5m", cache = cache, skip(cache))]
 async fn neighbour(id: u64, cache: &Cache) -> String {
     yield_now().await;
@@ -102,6 +110,20 @@ async fn c6_cut_off_everywhere() {
     for length in 0..healthy.len() {
         assert!(bench.misses(&healthy[..length], &format!("{length} bytes")).await);
     }
+}
+
+#[tokio::test]
+async fn who_only_reads_leaves_what_is_damaged() {
+    let mut bench = Bench::new().await;
+    let healthy = bench.healthy().await;
+    assert_eq!(unrepaired(42, &bench.cache, &bench.gate).await, right());
+    assert_eq!(bench.gate.runs(), 1, "a hit");
+    let damaged = &healthy[..healthy.len() - 1];
+    bench.write(damaged).await;
+    assert_eq!(unrepaired(42, &bench.cache, &bench.gate).await, right());
+    assert_eq!(bench.gate.runs(), 2);
+    let stored: Vec<u8> = redis::cmd("GET").arg(KEY).query_async(&mut bench.cli).await.unwrap();
+    assert_eq!(stored, damaged);
 }
 
 #[tokio::test]

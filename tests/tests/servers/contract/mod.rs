@@ -54,6 +54,8 @@ on_every_backend! {
         expiring_without_a_refresh_window_is_an_invalidation,
         a_forced_refresh_replaces_what_is_stored,
         the_uncached_function_touches_nothing,
+        who_only_reads_is_served_and_stores_nothing,
+        what_may_be_too_old_is_computed_anew,
         functions_of_one_template_keep_their_own_entries,
         of_sets_at_one_time_the_last_to_ask_is_stored,
         c3_the_ttl_is_at_most_what_was_asked_for,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis_cached::{Cache, State, redis_cached};
-use redis_cached_tests::Gate;
+use redis_cached_tests::{Gate, eventually};
 use serde::{Deserialize, Serialize};
 
 use crate::stage::{Stage, live, live_entry, live_refresh, load, load_entry, load_uncached};
@@ -55,6 +55,19 @@ async fn both(id: u64, cache: &Cache, gate: &Gate) -> Result<Option<Row>, Refuse
         1 => Ok(None),
         _ => Ok(Some(row(id))),
     }
+}
+
+#[redis_cached(
+    key = "terms:{id}", ttl = "5m", cache = cache, no_store_if = read_only, max_age = max_age, skip(cache, gate)
+)]
+async fn terms(
+    id: u64,
+    cache: &Cache,
+    gate: &Gate,
+    read_only: bool,
+    max_age: Option<Duration>,
+) -> usize {
+    gate.pass().await
 }
 
 #[redis_cached(key = "pair:{a}:{b}", ttl = "5m", cache = cache, skip(cache, gate))]
@@ -287,6 +300,25 @@ pub(super) async fn the_uncached_function_touches_nothing(stage: Stage) {
     assert_eq!(load(42, &cache, &gate).await, 2);
     assert_eq!(load_uncached(42, &cache, &gate).await, 3);
     assert_eq!(load(42, &cache, &gate).await, 2);
+}
+
+pub(super) async fn who_only_reads_is_served_and_stores_nothing(stage: Stage) {
+    let ((a, b), gate) = (stage.two().await, Gate::open());
+    assert_eq!(terms(42, &a, &gate, true, None).await, 1);
+    assert!(terms_entry(42, &b).peek().await.unwrap().is_none());
+    assert_eq!(terms(42, &b, &gate, false, None).await, 2);
+    assert_eq!(terms(42, &a, &gate, true, None).await, 2);
+}
+
+pub(super) async fn what_may_be_too_old_is_computed_anew(stage: Stage) {
+    let (gate, hour) = (Gate::open(), Some(Duration::from_secs(3600)));
+    let ((a, b), short) = (stage.two().await, Some(Duration::from_millis(1)));
+    assert_eq!(terms(42, &a, &gate, false, None).await, 1);
+    assert_eq!(terms(42, &a, &gate, false, hour).await, 1);
+    assert_eq!(terms(42, &b, &gate, false, hour).await, 1);
+    // By the server's clock, which goes on by itself.
+    eventually("it is too old", async || terms(42, &b, &gate, false, short).await == 2).await;
+    assert_eq!(terms(42, &a, &gate, false, None).await, 2, "it was stored");
 }
 
 pub(super) async fn functions_of_one_template_keep_their_own_entries(stage: Stage) {
