@@ -23,6 +23,9 @@ pub mod docs {
     #[doc = include_str!("../docs/coming-from.md")]
     pub mod coming_from {}
 
+    #[doc = include_str!("../docs/from-hand-written.md")]
+    pub mod from_hand_written {}
+
     #[doc = include_str!("../docs/promises.md")]
     pub mod promises {}
 }
