@@ -7,7 +7,7 @@ use redis_cached::{Error, redis_cached};
 use serde::{Deserialize, Serialize};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Row as _, Sqlite, SqliteConnection};
+use sqlx::{Connection as _, Row as _, Sqlite, SqliteConnection};
 
 use crate::App;
 
@@ -95,6 +95,23 @@ pub async fn start_page(app: &App, id: i64) -> sqlx::Result<StartPage> {
 pub async fn count(app: &App) -> sqlx::Result<i64> {
     app.queries.fetch_add(1, Ordering::Relaxed);
     sqlx::query_scalar("SELECT count(*) FROM songs").fetch_one(&app.pool).await
+}
+
+/// The title of a song, read on the connection of whoever asks.
+///
+/// Inside a transaction it goes past the cache: what was written there must be seen there, and by nobody else until it
+/// is committed.
+///
+/// # Errors
+///
+/// Those of the database.
+#[redis_cached(
+    key = "title:{id}", ttl = "10m", tags = ["song:{id}"], cache = app.cache, skip(app, db),
+    bypass_if = db.is_in_transaction()
+)]
+pub async fn title(app: &App, db: &mut SqliteConnection, id: i64) -> sqlx::Result<Option<String>> {
+    app.queries.fetch_add(1, Ordering::Relaxed);
+    sqlx::query_scalar("SELECT title FROM songs WHERE id = ?").bind(id).fetch_optional(db).await
 }
 
 async fn read<'q>(

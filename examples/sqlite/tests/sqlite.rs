@@ -164,6 +164,7 @@ on_both_stores! {
     c1_what_was_committed_is_seen_by_all_right_after,
     c1_a_new_row_is_in_every_list_right_after,
     c1_what_was_read_before_the_commit_is_not_kept,
+    c1_what_a_transaction_has_written_is_seen_inside_and_published_by_none,
     what_was_rolled_back_changes_and_invalidates_nothing,
     what_commit_refuses_changes_and_invalidates_nothing,
     a_commit_that_finds_the_file_busy_changes_and_invalidates_nothing,
@@ -235,6 +236,32 @@ async fn c1_what_was_read_before_the_commit_is_not_kept(store: Store) {
 }
 
 /// Whatever is asked for is a hit, and what is in the file.
+async fn c1_what_a_transaction_has_written_is_seen_inside_and_published_by_none(store: Store) {
+    let stage = Stage::new(store).await;
+    let outside = async |app: &App| {
+        let mut db = app.pool.acquire().await.unwrap();
+        songs::title(app, &mut db, 1).await.unwrap().unwrap()
+    };
+    assert_eq!(outside(&stage.here).await, "first");
+    let changed = in_transaction(&stage.here, async |db| {
+        songs::rename(&stage.here, db, 1, "inside").await?;
+        // Past what is stored, which others have yet, and nothing is stored of it.
+        assert_eq!(songs::title(&stage.here, db, 1).await?.as_deref(), Some("inside"));
+        assert_eq!(outside(&stage.there).await, "first");
+        Err::<(), _>(ChangeError::Full(LIST))
+    });
+    changed.await.unwrap_err();
+    let queries = stage.queries();
+    assert_eq!(outside(&stage.here).await, "first");
+    assert_eq!(stage.queries(), queries, "a hit");
+    in_transaction(&stage.here, async |db| songs::rename(&stage.here, db, 1, "new").await)
+        .await
+        .unwrap();
+    for app in [&stage.here, &stage.there] {
+        assert_eq!(outside(app).await, "new");
+    }
+}
+
 async fn nothing_has_happened(stage: &Stage, before: &View) {
     let queries = stage.queries();
     assert_eq!(View::of_cache(&stage.here).await, *before);
