@@ -165,7 +165,7 @@ pub fn redis_cached(attr: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | form | what it invalidates |
 /// |---|---|
-/// | `load_user(team, user.id)`, `self.load(id)`, `users::load::<T>(id)` | the entry of that cached function for these arguments, which are those of `load_user_entry` |
+/// | `load_user(team, user.id)`, `self.load(id)`, `users::load::<T>(id)` | the entry of that cached function for these arguments, which are those of `load_user_entry`; of a method whose key does not ask for `self`, `Self::load(id)` |
 /// | `load_user(..)` | all entries of that function, which is `clearable` |
 /// | `for id in &ret => load_user(*id)` | one entry for each, of anything that can be iterated over: lists, sets, an `Option` |
 /// | `tags = ["team:{team}"]` | all that carries the tag |

@@ -159,7 +159,7 @@ fn check_impl_return(function: &Function, errors: &Errors) {
     }
 }
 
-fn first_impl_trait(ty: &Type) -> Option<TypeImplTrait> {
+pub(crate) fn first_impl_trait(ty: &Type) -> Option<TypeImplTrait> {
     struct Finder(Option<TypeImplTrait>);
     impl Visit<'_> for Finder {
         fn visit_type_impl_trait(&mut self, found: &TypeImplTrait) {

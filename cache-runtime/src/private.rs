@@ -28,7 +28,7 @@ pub use crate::site::{Extras, Site};
 pub use crate::target::Target;
 pub use crate::terms::Terms;
 pub use crate::writing::{
-    CanFail, FromInvalidateError, Invalidated, Writing, succeeded, unreported, unwritten,
+    CanFail, Ended, EndedWell, FromInvalidateError, Invalidated, Writing, unreported, unwritten,
 };
 
 /// The cache that a call uses, or none.
@@ -324,7 +324,6 @@ macro_rules! __returns {
     }};
 }
 pub use crate::__returns as returns;
-pub use crate::__succeeded as succeeded;
 
 /// A duration that is known only at run time.
 #[diagnostic::on_unimplemented(

@@ -86,12 +86,6 @@ impl<T, E> Shape<T, Result<T, E>> {
     }
 }
 
-impl<T, R> Shape<T, R> {
-    pub(crate) fn value<'r>(&self, returned: &'r R) -> Option<&'r T> {
-        (self.value)(returned)
-    }
-}
-
 // Not closures, of which every codegen unit would have a copy.
 
 #[inline(never)]

@@ -10,7 +10,6 @@ use crate::error::{Error, ErrorKind, InvalidateError};
 use crate::handle::Entry;
 use crate::key::Segment;
 use crate::private::Chosen;
-use crate::returns::Shape;
 use crate::tags;
 
 /// One run of a function that writes. Dropped before its end, it leaves what it has to invalidate to be sent behind
@@ -192,22 +191,33 @@ impl Writing {
     }
 }
 
-/// The value of what was returned: of a `Result` its `Ok`.
-pub fn succeeded<T, R>(shape: fn() -> Shape<T, R>, returned: &R) -> Option<&T> {
-    shape().value(returned)
+/// What a function has returned, to be asked for its value: of a `Result`, by whatever alias, the `Ok`. By autoref,
+/// and with no bound on the error, which may borrow.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a, R>(pub &'a R);
+
+impl<'a, T, E> Ended<'a, Result<T, E>> {
+    /// The value.
+    #[must_use]
+    pub fn value(self) -> Option<&'a T> {
+        self.0.as_ref().ok()
+    }
 }
 
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __succeeded {
-    ($returned:ty, $value:expr) => {{
-        // Without their names, which a type of the user's may have.
-        #[allow(unused_imports)]
-        use $crate::private::probe::{
-            ViaClone as _, ViaErasure as _, ViaNothing as _, ViaValue as _,
-        };
-        $crate::private::succeeded((&&&&$crate::private::Probe::<$returned>::new()).shape(), $value)
-    }};
+/// The other half of [`Ended`].
+pub trait EndedWell<'a> {
+    /// What is returned.
+    type Value;
+    /// The value.
+    fn value(&self) -> Option<&'a Self::Value>;
+}
+
+impl<'a, R> EndedWell<'a> for Ended<'a, R> {
+    type Value = R;
+
+    fn value(&self) -> Option<&'a R> {
+        Some(self.0)
+    }
 }
 
 /// What `on_failure = "error"` needs of a function's error.

@@ -13,6 +13,7 @@ use crate::generics::{Names, names_in, variables_in};
 use crate::key::Scope;
 use crate::params::{self, Param};
 use crate::policy;
+use crate::signature::first_impl_trait;
 use crate::spec::Asked;
 use crate::tags::{self, Asks, RETURNED, Tag};
 use crate::write::args::{self, Args, Target};
@@ -121,6 +122,13 @@ fn check_function(function: &Function, errors: &Errors) {
                 "`#[redis_invalidate]` needs an async function: write `async fn {name}`, or return a \
                  `BoxFuture<'_, T>` or an `impl Future<Output = T>`"
             ),
+        );
+    }
+    if let Some(opaque) = function.returned().ty().and_then(first_impl_trait) {
+        errors.on(
+            opaque,
+            "what is returned needs a type that has a name, as the invalidation comes between the body and the caller: \
+             return a `Box<dyn ..>`, or collect it",
         );
     }
     if !function.has_body() {

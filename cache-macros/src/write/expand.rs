@@ -48,7 +48,7 @@ impl Expansion<'_> {
     //             let mut __writing = Writing::begin();
     //             __writing.add(&load_entry(id));
     //             let __returned: Result<User, DbError> = async move { BODY }.await;
-    //             let __value = succeeded!(Result<User, DbError>, &__returned);
+    //             let __value = Ended(&__returned).value();
     //             if let Some(__ret) = __value.and_then(|value| Told(value).told()) {
     //                 __writing.tag(ambient(), &[literal("org:"), value(&(*__ret).org)]);
     //             }
@@ -117,7 +117,9 @@ impl Expansion<'_> {
             #refused
             let __returned: #ty = #run.await;
             let __succeeded = {
-                let __value = #private::succeeded!(#ty, &__returned);
+                #[allow(unused_imports)]
+                use #private::EndedWell as _;
+                let __value = #private::Ended(&__returned).value();
                 #of_value
                 __value.is_some()
             };
