@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis_cached::{Cache, invalidate_tags, redis_cached};
+use redis_cached_tests::in_time;
 use tokio::time::Instant;
 
 use crate::origin::{Origin, memory, settle};
@@ -266,7 +267,9 @@ async fn who_would_wait_for_a_flight_is_answered_at_once() {
     assert_eq!(asked.times(), 0, "it need not wait");
     let start = Instant::now();
     // Each for itself.
-    assert_eq!((call(8).await.unwrap(), call(9).await.unwrap()), (8, 9));
+    for stand_in in [8, 9] {
+        assert_eq!(in_time("the stand-in", call(stand_in)).await.unwrap(), stand_in);
+    }
     assert_eq!((start.elapsed(), asked.times()), (Duration::ZERO, 2));
     assert!(impatient_entry(&cache, 1).peek().await.unwrap().is_none(), "stored");
     origin.let_through(1);
@@ -285,14 +288,15 @@ async fn who_would_wait_for_a_lease_is_answered_at_once_and_hands_over() {
     });
     origin.body_started().await;
     let start = Instant::now();
-    assert_eq!(impatient(&cache, &origin, asked, 1, 8).await, 8);
+    assert_eq!(in_time("the stand-in", impatient(&cache, &origin, asked, 1, 8)).await, 8);
     assert_eq!((start.elapsed(), asked.times()), (Duration::ZERO, 1));
     let waiting = tokio::spawn({
         let (cache, origin) = (cache.clone(), origin.clone());
         async move { patient(&cache, &origin, 1).await }
     });
     settle().await;
-    assert_eq!(impatient(&cache, &origin, asked, 1, 9).await, 9, "behind one who waits");
+    let behind = in_time("the stand-in", impatient(&cache, &origin, asked, 1, 9)).await;
+    assert_eq!(behind, 9, "behind one who waits");
     origin.let_through(1);
     assert_eq!((elsewhere.await.unwrap(), waiting.await.unwrap()), (1, 1));
     assert_eq!(origin.bodies(), 1);
@@ -315,7 +319,7 @@ async fn a_call_that_does_not_store_is_never_busy() {
         async move { either(&cache, &origin, 1, false).await }
     });
     origin.body_started().await;
-    assert_eq!(either(&cache, &origin, 1, false).await, 0);
+    assert_eq!(in_time("the stand-in", either(&cache, &origin, 1, false)).await, 0);
     origin.let_through(2);
     assert_eq!(either(&cache, &origin, 1, true).await, 1);
     assert_eq!(first.await.unwrap(), 1);
@@ -341,7 +345,7 @@ async fn what_is_made_of_a_stand_in_ends_with_the_tags_of_what_it_stands_for() {
         async move { inner(&cache, &origin, 1).await }
     });
     origin.body_started().await;
-    assert_eq!(outer(&cache, &origin, 1).await, 0);
+    assert_eq!(in_time("the stand-in", outer(&cache, &origin, 1)).await, 0);
     origin.let_through(1);
     assert_eq!(computing.await.unwrap(), 1);
     assert_eq!(outer(&cache, &origin, 1).await, 0, "stored, as its own body has made it");
