@@ -92,7 +92,8 @@ pub(crate) type Body<'b, R> = Pin<Box<dyn Future<Output = R> + Send + 'b>>;
 pub(crate) enum Wanted<'w> {
     Target,
     Body,
-    Rare(Rare<'w>),
+    /// Borrowed, so that to tell these three apart costs each function no arithmetic.
+    Rare(&'w mut Rare<'w>),
 }
 
 /// What most functions have nothing to give for, and so no code.
@@ -122,11 +123,11 @@ pub struct Background(Box<dyn Computation>);
 /// What a function has to give besides a target and a body: one thing after the other, each with the `rest` behind it.
 pub trait Giving<A, R>: Send {
     #[doc(hidden)]
-    fn give(&self, args: &A, rare: Rare<'_>) -> Given<'static, R>;
+    fn give(&self, args: &A, rare: &mut Rare<'_>) -> Given<'static, R>;
 }
 
 impl<A, R> Giving<A, R> for () {
-    fn give(&self, _: &A, _: Rare<'_>) -> Given<'static, R> {
+    fn give(&self, _: &A, _: &mut Rare<'_>) -> Given<'static, R> {
         Given::Nothing
     }
 }
@@ -138,7 +139,7 @@ pub struct Said<A, X> {
 }
 
 impl<A, R, X: Giving<A, R>> Giving<A, R> for Said<A, X> {
-    fn give(&self, args: &A, rare: Rare<'_>) -> Given<'static, R> {
+    fn give(&self, args: &A, rare: &mut Rare<'_>) -> Given<'static, R> {
         match rare {
             Rare::Policy(policy) => {
                 (self.say)(args, policy);
@@ -156,7 +157,7 @@ pub struct Stated<A, X> {
 }
 
 impl<A, R, X: Giving<A, R>> Giving<A, R> for Stated<A, X> {
-    fn give(&self, args: &A, rare: Rare<'_>) -> Given<'static, R> {
+    fn give(&self, args: &A, rare: &mut Rare<'_>) -> Given<'static, R> {
         match rare {
             Rare::Terms(terms) => {
                 (self.state)(args, terms);
@@ -174,7 +175,7 @@ pub struct StandIn<A, R, X> {
 }
 
 impl<A, R: Send + 'static, X: Giving<A, R>> Giving<A, R> for StandIn<A, R, X> {
-    fn give(&self, args: &A, rare: Rare<'_>) -> Given<'static, R> {
+    fn give(&self, args: &A, rare: &mut Rare<'_>) -> Given<'static, R> {
         match rare {
             Rare::StandIn => Given::StandIn(Box::pin(ready((self.make)(args)))),
             rare => self.rest.give(args, rare),
@@ -196,7 +197,7 @@ where
     Fut: Future<Output = R> + Send + 'static,
     X: Giving<A, R>,
 {
-    fn give(&self, args: &A, rare: Rare<'_>) -> Given<'static, R> {
+    fn give(&self, args: &A, rare: &mut Rare<'_>) -> Given<'static, R> {
         match rare {
             Rare::Background => {
                 let running: Body<'static, R> = Box::pin((self.clone)(args));
@@ -468,19 +469,19 @@ impl<R: Send> Computation for Running<'_, R> {
 
     fn resolve(&mut self, policy: &mut Policy) {
         if let Some(source) = &mut self.source {
-            source.give(Wanted::Rare(Rare::Policy(policy)));
+            source.give(Wanted::Rare(&mut Rare::Policy(policy)));
         }
     }
 
     fn state(&mut self, terms: &mut Terms) {
         if let Some(source) = &mut self.source {
-            source.give(Wanted::Rare(Rare::Terms(terms)));
+            source.give(Wanted::Rare(&mut Rare::Terms(terms)));
         }
     }
 
     fn stand_in(&mut self) -> bool {
         if let Some(source) = &mut self.source
-            && let Given::StandIn(body) = source.give(Wanted::Rare(Rare::StandIn))
+            && let Given::StandIn(body) = source.give(Wanted::Rare(&mut Rare::StandIn))
         {
             self.body = Some(body);
         }
@@ -504,7 +505,7 @@ impl<R: Send> Computation for Running<'_, R> {
     }
 
     fn detach(&mut self) -> Option<Box<dyn Computation>> {
-        match self.source.as_mut()?.give(Wanted::Rare(Rare::Background)) {
+        match self.source.as_mut()?.give(Wanted::Rare(&mut Rare::Background)) {
             Given::Background(background) => Some(background.0),
             _ => None,
         }
