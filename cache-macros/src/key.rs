@@ -5,6 +5,7 @@ use syn::ext::IdentExt;
 use syn::{Expr, GenericParam, LitStr, Member, Path};
 
 use crate::args::Given;
+use crate::asked::Asked;
 use crate::block::Block;
 use crate::errors::Errors;
 use crate::function::Function;
@@ -12,7 +13,6 @@ use crate::generics::{Names, name_of};
 use crate::params::Param;
 use crate::policy;
 use crate::signature;
-use crate::spec::Asked;
 use crate::spelling::{Kind, kind, undisplayable};
 use crate::suggest::closest;
 use crate::tags::Tag;

@@ -1,6 +1,7 @@
 //! The attribute of the `redis-cached` crate, which re-exports it: depend on that one.
 
 mod args;
+mod asked;
 mod attributes;
 mod block;
 mod duration;

@@ -4,11 +4,10 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::visit::Visit;
-use syn::{
-    BinOp, Expr, ExprAsync, ExprClosure, ExprPath, ExprTry, PatIdent, Path, UnOp, Visibility,
-};
+use syn::{Expr, ExprAsync, ExprClosure, ExprTry, Path, Visibility};
 
 use crate::args::{self, Args, Compression, Given, Rebinding};
+use crate::asked::{Asked, aside};
 use crate::block::Block;
 use crate::errors::Errors;
 use crate::function::Function;
@@ -17,7 +16,7 @@ use crate::key::{Key, Scope, no_such_parameter};
 use crate::params::{self, Param, Passing};
 use crate::policy::{self, Policy};
 use crate::signature;
-use crate::spelling::{is_bool, is_duration, is_option};
+use crate::spelling::is_option;
 use crate::suggest::closest;
 use crate::tags::{self, Asks, Tag};
 
@@ -174,100 +173,6 @@ fn check(
 
 fn given<T>(argument: Option<Given<T>>) -> Option<T> {
     argument.map(|given| given.value)
-}
-
-/// The parameter that is the cache says where a value lives, not which one it is; one that only holds
-/// the cache (`cache = state.cache`) may hold more, and has to be accounted for. What only says how to call is
-/// another matter, unless the body asks it too.
-fn aside(args: &Args, asked: &Asked, function: &Function, params: &[Param]) -> Names {
-    let cache = args.cache.as_ref().and_then(|given| bare_name(&given.value));
-    let mut always = Names::new();
-    if let Some(given) = &args.bypass_if {
-        decides(&given.value, &mut always);
-    }
-    let flags = params
-        .iter()
-        .filter(|param| asked.sets_aside(param).is_some())
-        .map(|param| param.ident.unraw().to_string())
-        .filter(|name| always.contains(name) || !function.body_mentions(name));
-    cache.into_iter().chain(flags).collect()
-}
-
-/// The arguments that say how to call, with the variables that each reads.
-#[derive(Default)]
-pub(crate) struct Asked(Vec<(&'static str, Names)>);
-
-impl Asked {
-    fn by(args: &Args) -> Self {
-        let expressions = [
-            ("bypass_if", &args.bypass_if),
-            ("refresh_if", &args.refresh_if),
-            ("no_store_if", &args.no_store_if),
-            ("max_age", &args.max_age),
-            ("busy", &args.busy),
-        ];
-        let asked = |(argument, given): (_, &Option<Given<Expr>>)| {
-            Some((argument, variables_of(&given.as_ref()?.value)))
-        };
-        Self(expressions.into_iter().filter_map(asked).collect())
-    }
-
-    /// The argument because of which this parameter may be left out of the key: of a `bool` that says how to call, a
-    /// duration in `max_age`, and whatever is answered instead of waiting. What else they ask may influence the
-    /// value.
-    pub(crate) fn sets_aside(&self, param: &Param) -> Option<&'static str> {
-        let name = param.ident.unraw().to_string();
-        let is_told_by = |argument: &str| {
-            is_bool(&param.ty)
-                || (argument == "max_age" && is_duration(&param.ty))
-                || (argument == "busy" && !param.is_self() && param.pattern.is_none())
-        };
-        let mut asking = self.0.iter().filter(|(_, names)| names.contains(&name));
-        asking.find(|(argument, _)| is_told_by(argument)).map(|(argument, _)| *argument)
-    }
-}
-
-/// The variables that an expression reads. Not the fields and methods of others, nor what it binds
-/// itself; what stands in a macro is not known.
-fn variables_of(expr: &Expr) -> Names {
-    #[derive(Default)]
-    struct Finder {
-        read: Names,
-        bound: Names,
-    }
-    impl Visit<'_> for Finder {
-        fn visit_expr_path(&mut self, path: &ExprPath) {
-            self.read.extend(path.path.get_ident().map(|ident| ident.unraw().to_string()));
-        }
-        fn visit_pat_ident(&mut self, pat: &PatIdent) {
-            self.bound.insert(pat.ident.unraw().to_string());
-        }
-    }
-    let mut finder = Finder::default();
-    finder.visit_expr(expr);
-    finder.read.difference(&finder.bound).cloned().collect()
-}
-
-/// The flags each of which settles the whole: `a` and `b` of `a || !b`. A call that uses the cache has one
-/// value of them.
-fn decides(expr: &Expr, names: &mut Names) {
-    match expr {
-        Expr::Binary(or) if matches!(or.op, BinOp::Or(_)) => {
-            decides(&or.left, names);
-            decides(&or.right, names);
-        }
-        Expr::Unary(not) if matches!(not.op, UnOp::Not(_)) => names.extend(bare_name(&not.expr)),
-        Expr::Paren(paren) => decides(&paren.expr, names),
-        other => names.extend(bare_name(other)),
-    }
-}
-
-fn bare_name(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Path(path) => path.path.get_ident().map(|ident| ident.unraw().to_string()),
-        Expr::Group(group) => bare_name(&group.expr),
-        _ => None,
-    }
 }
 
 fn identity(args: &Args, errors: &Errors) -> Identity {

@@ -38,6 +38,7 @@ mod lease;
 mod left_behind;
 mod lookup;
 mod outcome;
+mod patience;
 mod places;
 mod policy;
 #[doc(hidden)]

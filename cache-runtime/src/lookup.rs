@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -22,6 +21,7 @@ use crate::frame::{self, Gathered};
 use crate::freshness::{self, Freshness};
 use crate::lease::{self, Taken};
 use crate::outcome::{Outcome, Served};
+use crate::patience::Patience;
 use crate::places;
 use crate::private::Target;
 use crate::refresh;
@@ -209,29 +209,6 @@ async fn stands_in(request: &Request, computation: &mut dyn Computation) -> bool
     }
     frame::hand_on(Some(&request.cache), &tags);
     true
-}
-
-/// How long this call waits for computations of others, all told.
-struct Patience {
-    wait: Duration,
-    until: Option<Instant>,
-}
-
-impl Patience {
-    fn new(wait: Duration) -> Self {
-        Self { wait, until: None }
-    }
-
-    /// Until when to wait for another process. Ends before [`Self::for_leader`] does, so that the
-    /// waiters of this process see their leader go on, and do not all go on themselves.
-    fn until(&mut self) -> Instant {
-        let wait = self.wait.mul_f64(0.8 + fastrand::f64() / 10.0);
-        *self.until.get_or_insert_with(|| Instant::now() + wait)
-    }
-
-    fn for_leader(&self) -> Duration {
-        self.wait.mul_f64(0.95 + fastrand::f64() / 20.0)
-    }
 }
 
 async fn read(

@@ -2,15 +2,16 @@
 //!
 //! # How it is built
 //!
-//! One request to a response cache runs through these files in this order: `asking` (what does it ask for, and
-//! may a stored response answer it?) → `resources` (what is known of that URI) → `cache` (the lookup, which is the
-//! runtime's) → `stored` (may the response be stored, and as what) → `answering` (the headers that go out).
+//! `handling` takes a request to a response cache through the other files: `asking` (what does it ask for, and may a
+//! stored response answer it?) → `resources` (what is known of that URI) → the lookup, which is the runtime's → `stored`
+//! (may the response be stored, and as what?) → `answering` (the headers that go out).
 
 mod answering;
 mod asking;
 mod body;
 mod cache;
 mod directives;
+mod handling;
 mod names;
 mod resources;
 mod stored;

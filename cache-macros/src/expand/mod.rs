@@ -1,6 +1,7 @@
 //! `Spec` + body → tokens. Cannot fail.
 
 mod call;
+mod policy;
 mod site;
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};

@@ -6,6 +6,7 @@ use syn::ext::IdentExt;
 use syn::{Expr, ExprCall, ExprMethodCall, ExprRange, Pat, Path};
 
 use crate::args::Given;
+use crate::asked::Asked;
 use crate::errors::Errors;
 use crate::expand::located;
 use crate::function::{Function, Returned};
@@ -14,7 +15,6 @@ use crate::key::Scope;
 use crate::params::{self, Param};
 use crate::policy;
 use crate::signature::first_impl_trait;
-use crate::spec::Asked;
 use crate::tags::{self, Asks, RETURNED, Tag};
 use crate::write::args::{self, Args, Target};
 
