@@ -129,10 +129,18 @@ const ELSEWHERE: [(&str, &str); 17] = [
     ("refresh", "`refresh_before = \"30s\"`, which refreshes behind the callers"),
 ];
 
-/// Stops at the first syntax error; unknown and repeated arguments are collected.
 pub(crate) fn parse(tokens: TokenStream, errors: &Errors) -> syn::Result<Args> {
+    listing(tokens, errors, argument)
+}
+
+/// Stops at the first syntax error; unknown and repeated arguments are collected.
+pub(crate) fn listing<A: Default>(
+    tokens: TokenStream,
+    errors: &Errors,
+    argument: fn(ParseStream<'_>, &mut A, &Errors) -> syn::Result<()>,
+) -> syn::Result<A> {
     let parser = |input: ParseStream<'_>| {
-        let mut args = Args::default();
+        let mut args = A::default();
         while !input.is_empty() {
             argument(input, &mut args, errors)?;
             if !input.is_empty() {
@@ -144,7 +152,7 @@ pub(crate) fn parse(tokens: TokenStream, errors: &Errors) -> syn::Result<Args> {
     parser.parse2(tokens)
 }
 
-fn set<T>(slot: &mut Option<Given<T>>, value: T, name: Ident, errors: &Errors) {
+pub(crate) fn set<T>(slot: &mut Option<Given<T>>, value: T, name: Ident, errors: &Errors) {
     if slot.is_some() {
         errors.at(name.span(), format!("`{name}` is given twice: keep one of them"));
     } else {

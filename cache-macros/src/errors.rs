@@ -41,6 +41,17 @@ impl Errors {
         self.collected.borrow_mut().push(error);
     }
 
+    /// What was checked, if nothing was wrong with it. An error that ended the checks early is told behind the others.
+    pub(crate) fn finish_with<T>(self, checked: syn::Result<T>) -> syn::Result<T> {
+        match checked {
+            Ok(checked) => self.finish().map(|()| checked),
+            Err(syntax_error) => {
+                self.push(syntax_error.clone());
+                self.finish().and(Err(syntax_error))
+            }
+        }
+    }
+
     pub(crate) fn finish(self) -> syn::Result<()> {
         self.finished.set(true);
         let combined = self.collected.take().into_iter().reduce(|mut all, next| {

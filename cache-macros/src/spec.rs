@@ -88,14 +88,8 @@ pub(crate) fn read(
     block: Option<&Block>,
 ) -> syn::Result<Spec> {
     let errors = Errors::of(place);
-    let spec = check(attr, function, block, &errors);
-    match spec {
-        Ok(spec) => errors.finish().map(|()| spec),
-        Err(syntax_error) => {
-            errors.push(syntax_error.clone());
-            errors.finish().and(Err(syntax_error))
-        }
-    }
+    let checked = check(attr, function, block, &errors);
+    errors.finish_with(checked)
 }
 
 fn check(

@@ -2,10 +2,10 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::ext::IdentExt;
-use syn::parse::{ParseStream, Parser};
+use syn::parse::ParseStream;
 use syn::{Expr, Pat, Path, Token};
 
-use crate::args::Given;
+use crate::args::{Given, listing, set};
 use crate::errors::Errors;
 use crate::suggest::closest;
 
@@ -30,19 +30,8 @@ pub(crate) struct Target {
 
 const KNOWN: [&str; 7] = ["tags", "when", "on_failure", "cache", "crate", "after_commit", "now"];
 
-/// Stops at the first syntax error; unknown and repeated arguments are collected.
 pub(crate) fn parse(tokens: TokenStream, errors: &Errors) -> syn::Result<Args> {
-    let parser = |input: ParseStream<'_>| {
-        let mut args = Args::default();
-        while !input.is_empty() {
-            argument(input, &mut args, errors)?;
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
-            }
-        }
-        Ok(args)
-    };
-    parser.parse2(tokens)
+    listing(tokens, errors, argument)
 }
 
 fn argument(input: ParseStream<'_>, args: &mut Args, errors: &Errors) -> syn::Result<()> {
@@ -82,25 +71,17 @@ fn named(input: ParseStream<'_>, args: &mut Args, errors: &Errors) -> syn::Resul
     let name = input.call(Ident::parse_any)?;
     input.parse::<Token![=]>()?;
     match name.to_string().as_str() {
-        "tags" => set(&mut args.tags, name, input.parse()?, errors),
-        "when" => set(&mut args.when, name, input.parse()?, errors),
-        "on_failure" => set(&mut args.on_failure, name, input.parse()?, errors),
-        "cache" => set(&mut args.cache, name, input.parse()?, errors),
-        "crate" => set(&mut args.krate, name, input.parse()?, errors),
+        "tags" => set(&mut args.tags, input.parse()?, name, errors),
+        "when" => set(&mut args.when, input.parse()?, name, errors),
+        "on_failure" => set(&mut args.on_failure, input.parse()?, name, errors),
+        "cache" => set(&mut args.cache, input.parse()?, name, errors),
+        "crate" => set(&mut args.krate, input.parse()?, name, errors),
         other => {
             errors.at(name.span(), no_argument(other));
             input.parse::<Expr>()?;
         }
     }
     Ok(())
-}
-
-fn set<T>(slot: &mut Option<Given<T>>, name: Ident, value: T, errors: &Errors) {
-    if slot.is_some() {
-        errors.at(name.span(), format!("`{name}` is given twice: keep one of them"));
-    } else {
-        *slot = Some(Given { name, value });
-    }
 }
 
 fn flag(slot: &mut Option<Span>, name: &Ident, errors: &Errors) {

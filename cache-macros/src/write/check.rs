@@ -61,13 +61,8 @@ pub(crate) fn read(
     function: syn::Result<Function>,
 ) -> syn::Result<Write> {
     let errors = Errors::of(place);
-    match check(attr, function, &errors) {
-        Ok(write) => errors.finish().map(|()| write),
-        Err(syntax_error) => {
-            errors.push(syntax_error.clone());
-            errors.finish().and(Err(syntax_error))
-        }
-    }
+    let checked = check(attr, function, &errors);
+    errors.finish_with(checked)
 }
 
 fn check(

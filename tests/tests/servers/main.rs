@@ -16,6 +16,7 @@ mod stage;
 mod tagging;
 mod unwanted;
 mod wire;
+mod writes;
 
 /// Not a test of its own: what the tests in `processes` run in other processes.
 #[test]

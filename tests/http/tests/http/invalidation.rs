@@ -114,3 +114,72 @@ async fn c1_a_uri_is_invalidated_by_hand() {
         }
     }
 }
+
+/// The page is read, and held; the write goes through meanwhile.
+#[tokio::test]
+async fn c1_a_write_while_a_response_is_in_flight_is_final() {
+    for backend in Backend::all().await {
+        let origin = Origin::new(Gate::closed());
+        let app = || {
+            let (read, written) = (origin.clone(), origin.clone());
+            let page =
+                async move || ([(CACHE_CONTROL, "max-age=600")], read.read().await.to_string());
+            let write = async move || written.set(2);
+            Router::new().route("/page", get(page).post(write)).layer(ResponseCache::new("t"))
+        };
+        let [one, other] = backend.serve(app).await;
+        let early = tokio::spawn(one.connect().await.ask("GET", "/page", &[]));
+        origin.gate().started(1).await;
+        assert_eq!(other.ask("POST", "/page", &[]).await.status, StatusCode::OK);
+        // One that waits for the early response as well, but came behind the write.
+        let late = tokio::spawn(one.connect().await.ask("GET", "/page", &[]));
+        origin.gate().let_all_go();
+        assert_eq!(early.await.unwrap().text(), "1", "it was asked for before");
+        assert_eq!(late.await.unwrap().text(), "2", "{}", backend.name);
+        for process in [&one, &other] {
+            assert_eq!(process.get("/page").await.text(), "2", "{}", backend.name);
+        }
+    }
+}
+
+/// A server that is full takes no response, and forgets what it is told to.
+#[tokio::test]
+async fn c1_a_full_server_invalidates_what_it_has() {
+    let backend = Backend::redis().await;
+    let origin = Origin::new(Gate::open());
+    let app = || {
+        let (read, written) = (origin.clone(), origin.clone());
+        let page = async move || {
+            tag("pages");
+            ([(CACHE_CONTROL, "max-age=600")], read.read().await.to_string())
+        };
+        let write = async move || written.set(3);
+        Router::new().route("/page", get(page).post(write)).layer(ResponseCache::new("t"))
+    };
+    let [one, other] = backend.serve(app).await;
+    let url = backend.server.as_ref().unwrap().url();
+    let client = redis::Client::open(url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut limit = async |bytes: &str| {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("SET").arg("maxmemory").arg(bytes);
+        command.exec_async(&mut connection).await.unwrap();
+    };
+    assert_eq!(one.get("/page").await.how(), "fwd=miss; stored");
+    limit("1mb").await;
+    assert!(other.get("/page").await.how().starts_with("hit; "));
+    origin.set(2);
+    let [cache, _] = &backend.caches;
+    cache.invalidate_tags(["pages"]).await.unwrap();
+    for process in [&one, &other] {
+        let answer = process.get("/page").await;
+        assert_eq!((answer.text(), &*answer.how()), ("2", "fwd=miss"));
+    }
+    limit("0").await;
+    assert_eq!(one.get("/page").await.how(), "fwd=miss; stored");
+    limit("1mb").await;
+    assert_eq!(one.ask("POST", "/page", &[]).await.status, StatusCode::OK);
+    for process in [&one, &other] {
+        assert_eq!(process.get("/page").await.text(), "3");
+    }
+}
