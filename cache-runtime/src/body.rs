@@ -13,6 +13,7 @@ use crate::faults::{self, Fault};
 use crate::frame::{Frame, Gathered};
 use crate::freshness;
 use crate::lease::Lease;
+use crate::policy::Policy;
 use crate::request::Request;
 use crate::site::Warning;
 use crate::stamping::{self, Unstamped};
@@ -74,6 +75,13 @@ pub(crate) struct Product {
     keep: bool,
     ttl: Option<Duration>,
     window: Option<Duration>,
+}
+
+impl Product {
+    /// How long it lives, by what it says itself and else by its function.
+    pub(crate) fn ttl(&self, policy: &Policy) -> Duration {
+        policy.with_ttl(self.none, self.ttl).ttl
+    }
 }
 
 /// Encodes the answer; tells the function's author once if that is not as it should be.

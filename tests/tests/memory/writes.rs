@@ -604,3 +604,27 @@ async fn c5_of_many_it_is_told_how_many_are_unconfirmed() {
     // Nothing is left behind: the caller has its messages yet.
     nowhere.shutdown(Duration::from_millis(100)).await.unwrap();
 }
+
+#[redis_cached(
+    key = "lasting:{id}", ttl = "1h", jitter = "0%", ttl_with = |_| Duration::from_secs(36_000)
+)]
+async fn lasting(id: u64) -> u64 {
+    settle().await;
+    id
+}
+
+/// Also where the value lives longer than its function says.
+#[tokio::test(start_paused = true)]
+async fn c1_a_version_is_known_for_as_long_as_its_value() {
+    in_memory(async {
+        let entry = lasting_entry(1);
+        entry.set_versioned(12, 12).await.unwrap();
+        tokio::time::advance(Duration::from_secs(35_999)).await;
+        assert!(entry.set_versioned(11, 11).await.unwrap_err().is_superseded());
+        assert_eq!(lasting(1).await, 12);
+        tokio::time::advance(Duration::from_secs(121)).await;
+        entry.set_versioned(11, 11).await.unwrap();
+        assert_eq!(lasting(1).await, 11);
+    })
+    .await;
+}
