@@ -57,6 +57,7 @@ use proc_macro::TokenStream;
 /// | `tags` | templates over the parameters, or over the value that is returned, `ret` (of an `Option` what is in it, and no such tag for `None`): `["team:{team}", "org:{ret.org}"]`, at most 32 | none |
 /// | `tags_with` | closure or path, from `&T` to any number of texts: more tags of the value | none |
 /// | `clearable` | gives the function a tag of its own, and `.._all().invalidate()` | off |
+/// | `stored` | a type that is stored instead of the value, with `save`, which makes it of a reference to the value, and `load`, which makes the value of it: closures, or paths; each may give an `Option` or a `Result`, where it can fail, and may ask for parameters | the value itself |
 /// | `lock_ttl` | how long one process has the sole right to compute, unless renewed: a duration of at least `"100ms"` | 5 s |
 /// | `wait` | how long to wait for another's computation: a duration, or `0` | 10 s |
 /// | `jitter` | `"0%"` to `"50%"`: the ttl is shortened by a random part, so that entries do not end together | 5 % |
@@ -113,7 +114,7 @@ use proc_macro::TokenStream;
 /// | `load_user(..)` | the cached function, with the same signature |
 /// | `load_user_uncached(..)` | the original |
 /// | `load_user_refresh(..)` | computes now, stores the result and returns it |
-/// | `load_user_entry(..)` | a handle on the stored entry, for the parameters that the key, `cache` and run-time durations use |
+/// | `load_user_entry(..)` | a handle on the stored entry, for the parameters that the key, `cache`, run-time durations, `save` and `load` use |
 /// | `load_user_all(..)` | with `clearable`: a handle on all its entries, for the parameters that `cache` uses |
 ///
 /// Lint levels and `cfg` are on all of them, also inside a `cfg_attr`; `doc`, `deprecated` and
@@ -123,6 +124,14 @@ use proc_macro::TokenStream;
 ///
 /// Of a `Result`, by whatever alias, the `Ok` is stored, and an `Err` where `cache_err_if` says so. Any other
 /// return type is stored as it is; `None` is a value.
+///
+/// Of an `Arc<T>`, and of an `Option` of one, what is in it is stored: a `T`, `str` or slice, whether serde has its
+/// feature `rc` or not.
+///
+/// With `stored`, `save` and `load` another type is stored than is returned: the source of a compiled pattern, a row that
+/// the body has decrypted. A hit is loaded with the arguments of its own call. `save` is asked when the body has the
+/// arguments, and so, before it runs, what `save` mentions is cloned; a handle keeps clones for both. What `save` gives
+/// nothing for is not stored; what `load` gives nothing for is a miss, and the body runs. Both are told of once.
 ///
 /// A stored error is a hit until its ttl ends, counted from the moment its computation began, and is
 /// invalidated as a value is. It is never stale, and a background refresh that ends in it leaves the old

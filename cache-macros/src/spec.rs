@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::visit::Visit;
-use syn::{Expr, ExprAsync, ExprClosure, ExprTry, Path, Visibility};
+use syn::{Expr, ExprAsync, ExprClosure, ExprTry, Path, Type, Visibility};
 
 use crate::args::{self, Args, Compression, Given, Rebinding};
 use crate::asked::{Asked, aside};
@@ -50,8 +50,16 @@ pub(crate) struct Values {
     pub(crate) cache_err_if: Option<Expr>,
     pub(crate) err_ttl_with: Option<Expr>,
     pub(crate) share_err: Option<Expr>,
+    pub(crate) conversion: Option<Conversion>,
     pub(crate) codec: Codec,
     pub(crate) compression: Option<(Method, Span, Option<u32>)>,
+}
+
+/// What is stored instead of the value, and how each becomes the other.
+pub(crate) struct Conversion {
+    pub(crate) stored: Type,
+    pub(crate) save: Expr,
+    pub(crate) load: Expr,
 }
 
 pub(crate) enum Codec {
@@ -249,9 +257,47 @@ fn values(args: &Args, errors: &Errors) -> Values {
         cache_err_if: of_error(&args.cache_err_if, "cache_err_if = |error| error.is_not_found()"),
         err_ttl_with: of_error(&args.err_ttl_with, "err_ttl_with = |error| error.retry_after"),
         share_err: of_error(&args.share_err, "share_err = |error| error.copy()"),
+        conversion: conversion(
+            args,
+            of_value(&args.save, "save = |regex| regex.as_str().to_owned()"),
+            closure("stored value", &args.load, "load = |text| Regex::new(&text)"),
+            errors,
+        ),
         codec: args.codec.as_ref().map_or(Codec::Default, |given| codec(&given.value, errors)),
         compression: args.compress.as_ref().and_then(|given| compression(&given.value, errors)),
     }
+}
+
+/// None of the three says anything without the others.
+fn conversion(
+    args: &Args,
+    save: Option<Expr>,
+    load: Option<Expr>,
+    errors: &Errors,
+) -> Option<Conversion> {
+    let Args { stored, .. } = args;
+    if let (Some(stored), Some(save), Some(load)) = (stored, save, load) {
+        return Some(Conversion { stored: stored.value.clone(), save, load });
+    }
+    let given = [
+        ("stored", stored.as_ref().map(|given| &given.name)),
+        ("save", args.save.as_ref().map(|given| &given.name)),
+        ("load", args.load.as_ref().map(|given| &given.name)),
+    ];
+    let there = given.iter().find_map(|(_, name)| *name)?;
+    let missing = given.iter().filter(|(_, name)| name.is_none());
+    let missing: Vec<_> = missing.map(|(argument, _)| format!("`{argument}`")).collect();
+    if !missing.is_empty() {
+        errors.at(
+            there.span(),
+            format!(
+                "`{there}` needs {} beside it: what is stored, how it is made of the value, and how the value is made of \
+                 it, as in `stored = String, save = |regex| regex.as_str().to_owned(), load = |text| Regex::new(&text)`",
+                missing.join(" and ")
+            ),
+        );
+    }
+    None
 }
 
 /// A stored error has a life of its own, since few are as lasting as a value.
@@ -447,7 +493,11 @@ impl Spec {
         let spans = policy.spans().map(|(_, span)| span).chain(&policy.max_age);
         let spans = spans.filter_map(policy::Span::at_run_time);
         let rebound = normalize.iter().chain(refresh_with).map(|rebinding| &rebinding.value);
+        let conversion = values.conversion.as_ref();
+        let conversion =
+            conversion.map(|Conversion { stored, save, load }| quote!(#stored #save #load));
         let all = quote! {
+            #conversion
             #cache #bypass_if #refresh_if #no_store_if #busy #cache_if #accept_if #ttl_with #tags_with
             #cache_err_if #err_ttl_with #share_err #(#spans)* #(#rebound)*
         };

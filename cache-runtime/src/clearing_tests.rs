@@ -64,7 +64,7 @@ impl Origin {
     }
 
     fn entry(&self, site: &'static Site) -> Entry<usize> {
-        entry(self.target(site))
+        entry(self.target(site), private::returns!(usize))
     }
 
     async fn call_forced(&self, site: &'static Site, forced: bool) -> usize {

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::codec::{DecodeError, EncodeError, Encoded};
+use crate::codec::{self, DecodeError, EncodeError, Encoded, Format};
+use crate::converting::Saver;
 use crate::entry::Written;
 use crate::frame::Gathered;
 use crate::policy::Policy;
 use crate::private::{Choice, Chosen, Target};
-use crate::returns::Returned;
+use crate::returns::{Returned, Shape, Stored};
 use crate::site::Site;
 use crate::terms::Terms;
 
@@ -24,6 +25,8 @@ pub(crate) enum Offered {
     Accepted,
     /// The function's `accept_if` says no.
     Refused,
+    /// The function's `load` gives nothing.
+    NotLoaded,
 }
 
 /// An error that waits for those who share it.
@@ -106,6 +109,10 @@ pub enum Rare<'w> {
     Terms(&'w mut Terms),
     /// The answer for who would have to wait.
     StandIn,
+    /// What is returned, of what is stored as another type.
+    Loaded(Payload<'w>),
+    /// What writes the answer, where it is stored as another type.
+    Saver,
 }
 
 pub enum Given<'b, R> {
@@ -115,7 +122,20 @@ pub enum Given<'b, R> {
     Body(Body<'b, R>),
     /// As a body that has ended: by itself it would make this larger for every function.
     StandIn(Body<'static, R>),
+    /// In a box, for the same reason.
+    Loaded(Box<Loaded<R>>),
+    Saver(Saver<R>),
 }
+
+/// What is stored, before it is read.
+#[derive(Clone, Copy)]
+pub struct Payload<'w> {
+    codec: codec::Id,
+    bytes: &'w [u8],
+}
+
+/// What `load` has come to.
+pub struct Loaded<R>(Result<R, DecodeError>);
 
 /// A computation that is on its own.
 pub struct Background(Box<dyn Computation>);
@@ -183,6 +203,31 @@ impl<A, R: Send + 'static, X: Giving<A, R>> Giving<A, R> for StandIn<A, R, X> {
     }
 }
 
+/// How what is returned becomes what is stored, and the other way round.
+pub struct Converting<A, T, S, R, X> {
+    shape: fn() -> Shape<T, R>,
+    save: fn(&A) -> Saver<T>,
+    decode: fn(codec::Id, &[u8]) -> Result<S, DecodeError>,
+    load: fn(&A, S) -> Option<T>,
+    rest: X,
+}
+
+impl<A, T: 'static, S, R: 'static, X: Giving<A, R>> Giving<A, R> for Converting<A, T, S, R, X> {
+    fn give(&self, args: &A, rare: &mut Rare<'_>) -> Given<'static, R> {
+        match rare {
+            Rare::Loaded(Payload { codec, bytes }) => {
+                let loaded = (self.decode)(*codec, bytes).and_then(|stored| {
+                    let value = (self.load)(args, stored).ok_or(DecodeError::NotLoaded)?;
+                    Ok((self.shape)().of_value(value))
+                });
+                Given::Loaded(Box::new(Loaded(loaded)))
+            }
+            Rare::Saver => Given::Saver((self.save)(args).returning(self.shape)),
+            rare => self.rest.give(args, rare),
+        }
+    }
+}
+
 /// The function that clones the arguments into a body of their own.
 pub struct Cloning<K, A, Fut, X> {
     returns: K,
@@ -200,8 +245,12 @@ where
     fn give(&self, args: &A, rare: &mut Rare<'_>) -> Given<'static, R> {
         match rare {
             Rare::Background => {
-                let running: Body<'static, R> = Box::pin((self.clone)(args));
-                let detached = Detached { running, slot: Slot::new(Box::new(self.returns)) };
+                let mut slot: Slot<'static, R, Box<dyn Returned<R>>> =
+                    Slot::new(Box::new(self.returns), None);
+                if let Given::Saver(saver) = self.rest.give(args, &mut Rare::Saver) {
+                    slot.saver = Some(saver);
+                }
+                let detached = Detached { running: Box::pin((self.clone)(args)), slot };
                 Given::Background(Background(Box::new(detached)))
             }
             rare => self.rest.give(args, rare),
@@ -210,23 +259,30 @@ where
 }
 
 /// The answer of a call, once there is one.
-struct Slot<R, K> {
+struct Slot<'c, R, K> {
     returns: K,
     value: Option<R>,
+    /// Until it has given its body: then the arguments are gone.
+    source: Option<&'c mut (dyn Source<R> + 'c)>,
+    /// Where it is stored as another type: from the moment that a body runs.
+    saver: Option<Saver<R>>,
 }
 
-impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<R, K> {
+impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
     fn fingerprint(&self, site: &Site, owner: &'static str) -> u64 {
         self.returns.fingerprint(site, owner)
     }
 
     fn adopt(&mut self, written: Written, payload: &[u8]) -> Result<(), DecodeError> {
-        self.value = Some(self.returns.decode(written, payload)?);
+        self.value = Some(self.decode(written, payload)?);
         Ok(())
     }
 
     fn accept(&mut self, written: Written, payload: &[u8]) -> Result<Offered, DecodeError> {
-        let value = self.returns.decode(written, payload)?;
+        let value = match self.decode(written, payload) {
+            Err(DecodeError::NotLoaded) => return Ok(Offered::NotLoaded),
+            decoded => decoded?,
+        };
         if !self.returns.accepts(&value) {
             return Ok(Offered::Refused);
         }
@@ -235,7 +291,8 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<R, K> {
     }
 
     fn encode(&self) -> Result<Outgoing, EncodeError> {
-        self.returns.encode(self.value.as_ref().ok_or(EncodeError::IsError)?)
+        let returned = self.value.as_ref().ok_or(EncodeError::IsError)?;
+        self.returns.encode(returned, self.saver.as_ref())
     }
 
     fn tag(&self, touched: &mut Gathered) {
@@ -258,9 +315,25 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<R, K> {
     }
 }
 
-impl<R, K: Deref<Target: Returned<R>>> Slot<R, K> {
-    fn new(returns: K) -> Self {
-        Self { returns, value: None }
+impl<'c, R, K: Deref<Target: Returned<R>>> Slot<'c, R, K> {
+    fn new(returns: K, source: Option<&'c mut (dyn Source<R> + 'c)>) -> Self {
+        Self { returns, value: None, source, saver: None }
+    }
+
+    fn decode(&mut self, written: Written, payload: &[u8]) -> Result<R, DecodeError> {
+        let source = &mut self.source;
+        self.returns.decode(written, payload, &mut |codec, bytes| {
+            let wanted = Wanted::Rare(&mut Rare::Loaded(Payload { codec, bytes }));
+            match source.as_mut().map(|source| source.give(wanted)) {
+                Some(Given::Loaded(loaded)) => loaded.0,
+                _ => Err(DecodeError::NotLoaded),
+            }
+        })
+    }
+
+    /// What is wanted of the function, as long as it has the arguments.
+    fn give(&mut self, wanted: Wanted<'_>) -> Given<'_, R> {
+        self.source.as_mut().map_or(Given::Nothing, |source| source.give(wanted))
     }
 
     /// Polls a body; what it returns becomes the answer.
@@ -276,12 +349,12 @@ impl<R, K: Deref<Target: Returned<R>>> Slot<R, K> {
 }
 
 /// A call in the background runs already, with arguments of its own.
-struct Detached<R> {
+struct Detached<R: 'static> {
     running: Body<'static, R>,
-    slot: Slot<R, Box<dyn Returned<R>>>,
+    slot: Slot<'static, R, Box<dyn Returned<R>>>,
 }
 
-impl<R: Send> Computation for Detached<R> {
+impl<R: Send + 'static> Computation for Detached<R> {
     fn answer(&mut self) -> &mut dyn Answer {
         &mut self.slot
     }
@@ -360,6 +433,20 @@ impl<K, A, C, N, F, Fut, X> Call<K, A, C, N, F, Fut, X> {
         Call { forced, returns, own: Own { args, chosen, target, body, future, rare } }
     }
 
+    /// Has another type stored than is returned.
+    #[must_use]
+    pub fn converting<S: Stored, G: Format, T, R>(
+        self,
+        shape: fn() -> Shape<T, R>,
+        save: fn(&A) -> Saver<T>,
+        load: fn(&A, S) -> Option<T>,
+    ) -> Call<K, A, C, N, F, Fut, Converting<A, T, S, R, X>> {
+        let Self { forced, returns, own } = self;
+        let Own { args, chosen, target, body, future, rare: rest } = own;
+        let rare = Converting { shape, save, decode: codec::decode::<S, G>, load, rest };
+        Call { forced, returns, own: Own { args, chosen, target, body, future, rare } }
+    }
+
     /// Has a stale hit refreshed behind the caller, by a body with clones of the arguments.
     #[must_use]
     pub fn refreshing<Fut2>(
@@ -435,15 +522,13 @@ where
 
 /// A call that is being answered, without the types of its function.
 pub(crate) struct Running<'c, R> {
-    slot: Slot<R, &'c dyn Returned<R>>,
-    /// Until it has given its body.
-    source: Option<&'c mut (dyn Source<R> + 'c)>,
+    slot: Slot<'c, R, &'c dyn Returned<R>>,
     body: Option<Body<'c, R>>,
 }
 
 impl<'c, R> Running<'c, R> {
     pub(crate) fn new(returns: &'c dyn Returned<R>, source: &'c mut (dyn Source<R> + 'c)) -> Self {
-        Self { slot: Slot::new(returns), source: Some(source), body: None }
+        Self { slot: Slot::new(returns, Some(source)), body: None }
     }
 
     /// What the caller gets.
@@ -455,7 +540,7 @@ impl<'c, R> Running<'c, R> {
     }
 
     pub(crate) fn target(&mut self) -> Option<Target> {
-        match self.source.as_mut()?.give(Wanted::Target) {
+        match self.slot.source.as_mut()?.give(Wanted::Target) {
             Given::Target(target) => Some(target),
             _ => None,
         }
@@ -468,28 +553,28 @@ impl<R: Send> Computation for Running<'_, R> {
     }
 
     fn resolve(&mut self, policy: &mut Policy) {
-        if let Some(source) = &mut self.source {
-            source.give(Wanted::Rare(&mut Rare::Policy(policy)));
-        }
+        self.slot.give(Wanted::Rare(&mut Rare::Policy(policy)));
     }
 
     fn state(&mut self, terms: &mut Terms) {
-        if let Some(source) = &mut self.source {
-            source.give(Wanted::Rare(&mut Rare::Terms(terms)));
-        }
+        self.slot.give(Wanted::Rare(&mut Rare::Terms(terms)));
     }
 
     fn stand_in(&mut self) -> bool {
-        if let Some(source) = &mut self.source
-            && let Given::StandIn(body) = source.give(Wanted::Rare(&mut Rare::StandIn))
-        {
+        let given = self.slot.give(Wanted::Rare(&mut Rare::StandIn));
+        if let Given::StandIn(body) = given {
             self.body = Some(body);
         }
         self.body.is_some()
     }
 
     fn start(&mut self) {
-        if let Some(source) = self.source.take()
+        let saver = match self.slot.give(Wanted::Rare(&mut Rare::Saver)) {
+            Given::Saver(saver) => Some(saver),
+            _ => None,
+        };
+        self.slot.saver = saver;
+        if let Some(source) = self.slot.source.take()
             && let Given::Body(body) = source.give(Wanted::Body)
         {
             self.body = Some(body);
@@ -505,7 +590,7 @@ impl<R: Send> Computation for Running<'_, R> {
     }
 
     fn detach(&mut self) -> Option<Box<dyn Computation>> {
-        match self.source.as_mut()?.give(Wanted::Rare(&mut Rare::Background)) {
+        match self.slot.give(Wanted::Rare(&mut Rare::Background)) {
             Given::Background(background) => Some(background.0),
             _ => None,
         }

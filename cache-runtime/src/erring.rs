@@ -8,10 +8,11 @@ use serde::de::DeserializeOwned;
 
 use crate::codec::{self, DecodeError, EncodeError, Encoded, Format};
 use crate::computation::{Outgoing, SharedFailure};
+use crate::converting::Saver;
 use crate::entry::Written;
 use crate::frame::Gathered;
-use crate::returns::{Coding, Returned, Returns, Says, Stored};
-use crate::site::Site;
+use crate::returns::{Form, Formed, Handled, Load, Returned, Returns, Says};
+use crate::site::{Kind, Site};
 
 /// A return type that has an error beside the value `T`.
 #[diagnostic::on_unimplemented(
@@ -78,6 +79,7 @@ pub struct Erring<T, R, E, X = ()> {
 }
 
 struct Storing<E> {
+    kind: fn() -> Kind,
     encode: fn(&E) -> Result<Encoded, EncodeError>,
     decode: fn(codec::Id, &[u8]) -> Result<E, DecodeError>,
     cache_err_if: fn(&E) -> bool,
@@ -100,17 +102,16 @@ impl<T, R, E, X: Says<T>> Erring<T, R, E, X> {
     #[must_use]
     pub fn cache_err_if<F: Format>(self, cache_err_if: fn(&E) -> bool) -> Self
     where
-        T: Stored,
         E: StoredError,
     {
         let storing = Storing {
+            kind: Kind::of::<E, F>,
             encode: codec::encode::<E, F>,
             decode: codec::decode::<E, F>,
             cache_err_if,
             err_ttl_with: None,
         };
-        let values = self.values.coded(Coding::beside::<E, F>);
-        Self { values, storing: Some(storing), ..self }
+        Self { storing: Some(storing), ..self }
     }
 
     /// How long an error may be served; of nothing, it is not stored.
@@ -136,10 +137,19 @@ impl<T, R, E, X: Says<T>> Erring<T, R, E, X> {
         Self { sharing: Some(sharing), ..self }
     }
 
-    /// What a handle has to know: of its entry, that it may be an error.
-    #[must_use]
-    pub fn values(self) -> Returns<T, R, X> {
-        self.values
+    fn form(&self) -> Form<T> {
+        let form = self.values.form();
+        match &self.storing {
+            Some(storing) => form.beside(storing.kind),
+            None => form,
+        }
+    }
+}
+
+impl<T, R, E, X: Says<T>> Formed<T, R> for Erring<T, R, E, X> {
+    /// Of an entry that may be an error, if that is stored.
+    fn handled(&self) -> Handled<T> {
+        Handled { form: self.form(), converting: None }
     }
 }
 
@@ -160,15 +170,20 @@ impl<E> Storing<E> {
 
 impl<T, R, E, X: Says<T>> Returned<R> for Erring<T, R, E, X> {
     fn fingerprint(&self, site: &Site, owner: &'static str) -> u64 {
-        self.values.fingerprint(site, owner)
+        self.form().fingerprint(site, owner)
     }
 
-    fn decode(&self, written: Written, payload: &[u8]) -> Result<R, DecodeError> {
+    fn decode(
+        &self,
+        written: Written,
+        payload: &[u8],
+        load: Load<'_, R>,
+    ) -> Result<R, DecodeError> {
         match &self.storing {
             Some(storing) if written.is_error => {
                 Ok((self.of_error)((storing.decode)(written.codec, payload)?))
             }
-            _ => self.values.decode(written, payload),
+            _ => self.values.decode(written, payload, load),
         }
     }
 
@@ -176,10 +191,10 @@ impl<T, R, E, X: Says<T>> Returned<R> for Erring<T, R, E, X> {
         (self.error)(returned).is_some() || self.values.accepts(returned)
     }
 
-    fn encode(&self, returned: &R) -> Result<Outgoing, EncodeError> {
+    fn encode(&self, returned: &R, saver: Option<&Saver<R>>) -> Result<Outgoing, EncodeError> {
         match (&self.storing, (self.error)(returned)) {
             (Some(storing), Some(error)) => storing.outgoing(error),
-            _ => self.values.encode(returned),
+            _ => self.values.encode(returned, saver),
         }
     }
 
@@ -227,20 +242,21 @@ impl<E> Copy for Sharing<E> {}
 mod tests {
     use super::*;
     use crate::codec::{Bincode, Id};
-    use crate::returns::Shape;
+    use crate::returns::{Coding, Shape};
 
     const ERROR: Written = Written { codec: Id::Bincode, is_error: true };
     const VALUE: Written = Written { is_error: false, ..ERROR };
 
     #[test]
     fn c6_where_no_error_is_stored_none_is_read() {
-        let returns = Returns::<u8, Result<u8, u8>>::new::<Bincode>(Shape::by_clone);
+        let returns = Returns::<u8, Result<u8, u8>>::new(Shape::by_clone, Coding::plain::<Bincode>);
+        let mut load = |_: Id, _: &[u8]| unreachable!();
         let erring = erring(returns);
         let storing = erring.cache_err_if::<Bincode>(|_| true);
         for (written, expected) in [(VALUE, Ok(7)), (ERROR, Err(7))] {
-            assert_eq!(storing.decode(written, &[7]), Ok(expected));
+            assert_eq!(storing.decode(written, &[7], &mut load), Ok(expected));
         }
-        assert!(returns.decode(ERROR, &[7]).is_err());
-        assert!(erring.decode(ERROR, &[7]).is_err());
+        assert!(returns.decode(ERROR, &[7], &mut load).is_err());
+        assert!(erring.decode(ERROR, &[7], &mut load).is_err());
     }
 }

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::after_commit::{self, Subject};
-use crate::body;
+use crate::body::{self, Product};
 use crate::by_hand::{self, Looked};
 use crate::cache::Inner;
-use crate::codec::Bincode;
+use crate::codec::{DecodeError, EncodeError};
 use crate::error::{Error, ErrorKind};
 use crate::frame::Gathered;
 use crate::private::Target;
 use crate::request::Request;
-use crate::returns::{Form, Stored};
+use crate::returns::Handled;
 
 /// A handle to the entry that a cached function has, or may have, for some arguments.
 ///
@@ -56,8 +56,8 @@ pub struct Entry<R>(EntryOf<R>);
 /// what its value type is.
 pub struct EntryOf<V> {
     target: Target,
-    /// A `Form` of the value type, where the function says more of its values than their type does.
-    form: Option<Box<dyn Any + Send + Sync>>,
+    /// `Handled` of the value type: that of an `Ok`, where `V` is a `Result`.
+    handled: Box<dyn Any + Send + Sync>,
     value: PhantomData<fn() -> V>,
 }
 
@@ -92,8 +92,8 @@ impl<R> Deref for Entry<R> {
 }
 
 impl<R> Entry<R> {
-    pub(crate) fn new(target: Target, form: Option<Box<dyn Any + Send + Sync>>) -> Self {
-        Self(EntryOf { target, form, value: PhantomData })
+    pub(crate) fn new<T: 'static>(target: Target, handled: Handled<T>) -> Self {
+        Self(EntryOf { target, handled: Box::new(handled), value: PhantomData })
     }
 
     /// The entry's name in the store; empty if there is none.
@@ -193,14 +193,14 @@ impl<R> Entry<R> {
     }
 }
 
-impl<T: Stored, E> Entry<Result<T, E>> {
+impl<T: Send + 'static, E> Entry<Result<T, E>> {
     /// The same handle without the error in its type: that of a function which returns the value itself.
     ///
     /// Handles of several functions go into one list this way.
     #[must_use]
     pub fn of_value(self) -> Entry<T> {
-        let EntryOf { target, form, value: PhantomData } = self.0;
-        Entry::new(target, form)
+        let EntryOf { target, handled, value: PhantomData } = self.0;
+        Entry(EntryOf { target, handled, value: PhantomData })
     }
 
     /// Looks at the stored value. Never computes, never refreshes.
@@ -295,7 +295,7 @@ impl<T: Stored, E> Entry<Result<T, E>> {
     }
 }
 
-impl<V: Stored> EntryOf<V> {
+impl<V: Send + 'static> EntryOf<V> {
     /// Looks at the stored value. Never computes, never refreshes.
     ///
     /// # Errors
@@ -369,41 +369,54 @@ impl<V: Stored> EntryOf<V> {
 const UNTYPED: u64 = 0;
 
 impl<R> EntryOf<R> {
-    async fn peek_as<V: Stored>(&self) -> Result<Option<Peek<V>>, Error> {
-        let form = self.form::<V>();
-        let looked = by_hand::look(self.request_of(&form)?).await?;
+    async fn peek_as<V: Send + 'static>(&self) -> Result<Option<Peek<V>>, Error> {
+        let looked = by_hand::look(self.request_of::<V>()?).await?;
+        let Handled { form, converting } = self.handled()?;
         Ok(looked.and_then(|Looked { written, payload, state, age }| {
-            let value = form.decode(written.codec, &payload).ok()?;
+            let load = |id, payload: &[u8]| match converting {
+                Some((_, loader)) => loader.load(id, payload),
+                None => Err(DecodeError::NotLoaded),
+            };
+            let value = form.decode(written.codec, &payload, load).ok()?;
             form.accepts(&value).then_some(Peek { value, age, state })
         }))
     }
 
-    async fn set_as<V: Stored>(
+    async fn set_as<V: Send + 'static>(
         &self,
         value: V,
         mut tags: Gathered,
         version: Option<u64>,
     ) -> Result<(), Error> {
-        let form = self.form::<V>();
-        let request = self.request_of(&form)?;
-        let product = body::product(&request, form.outgoing(&value))
-            .map_err(|error| Error(ErrorKind::NotStorable(error.to_string())))?;
-        form.tag(&value, &mut tags);
+        let request = self.request_of::<V>()?;
+        let product = self.product(&request, &value)?;
+        self.handled()?.form.tag(&value, &mut tags);
         // The value is needed no more, and need not be `Sync`.
         drop(value);
         by_hand::store(request, product, tags, version).await
     }
 
-    fn request_of<V>(&self, form: &Form<V>) -> Result<Request, Error> {
+    fn product<V: 'static>(&self, request: &Request, value: &V) -> Result<Product, Error> {
+        let Handled { form, converting } = self.handled()?;
+        let save = || match converting {
+            Some((saver, _)) => saver.save(value),
+            None => Err(EncodeError::NotSaved),
+        };
+        body::product(request, form.outgoing(value, save))
+            .map_err(|error| Error(ErrorKind::NotStorable(error.to_string())))
+    }
+
+    fn request_of<V: 'static>(&self) -> Result<Request, Error> {
+        let form = &self.handled::<V>()?.form;
         self.request(form.fingerprint(self.target.site, self.target.owner))
     }
 
-    fn form<V: Stored>(&self) -> Form<V> {
-        self.form
-            .as_ref()
-            .and_then(|form| form.downcast_ref())
-            .copied()
-            .unwrap_or_else(Form::new::<Bincode>)
+    fn handled<V: 'static>(&self) -> Result<&Handled<V>, Error> {
+        // Code that is generic over `R` takes a `Result` for the value itself.
+        self.handled.downcast_ref().ok_or_else(|| {
+            let why = "the handle is of a function that returns a `Result`: make it one of its value by `of_value`";
+            ErrorKind::NotStorable(why.to_owned()).into()
+        })
     }
 
     fn request(&self, fingerprint: u64) -> Result<Request, Error> {

@@ -296,6 +296,10 @@ fn classify(
     match computation.answer().accept(found.written, &payload) {
         Ok(Offered::Accepted) => {}
         Ok(Offered::Refused) => return miss("not accepted"),
+        Ok(Offered::NotLoaded) => {
+            telemetry::warn_once(request.site, Warning::NotLoaded, "");
+            return miss("not loaded");
+        }
         Err(_) => return Classified::Damaged(judged),
     }
     let served = Served::new(found.life, now);

@@ -13,17 +13,23 @@ pub use crate::answering::{Answering, answer, answer_told};
 use crate::cache::{self, Cache};
 use crate::codec::Format;
 pub use crate::computation::{Call, Calling};
+pub use crate::converting::{
+    Converted, Keepable, Loader, Saver, given, kept, kept_ref, loaded, loader, saver,
+};
 pub use crate::entries::Entries;
 pub use crate::erring::{Erring, Fallible, SharableError, StoredError, erring};
 use crate::error::SharedError;
 pub use crate::gathering::{Gathering, tag_name};
 pub use crate::handle::Entry;
+pub use crate::in_arc::InArc;
 use crate::key::Piece;
 pub use crate::key::Segment;
 use crate::key_hash::key_hash;
 pub use crate::outcome::{Outcome, Served};
 pub use crate::policy::Policy;
-pub use crate::returns::{Optional, Returns, Said, Says, Shape, Stored, Tagging};
+pub use crate::returns::{
+    Coding, Formed, Handled, Optional, Returns, Said, Says, Shape, Stored, Tagging,
+};
 pub use crate::site::{Extras, Site};
 pub use crate::target::Target;
 pub use crate::terms::Terms;
@@ -300,11 +306,124 @@ pub mod probe {
     }
 }
 
-/// All that the runtime has to know of a return type whose value can be stored.
+/// Finds the [`Way`] of a value type, by autoref as well: of an `Arc` what is in it is stored.
+#[derive(Debug)]
+pub struct Value<T>(PhantomData<fn() -> T>);
+
+/// The value that a return type has.
 #[must_use]
-pub fn returns<F: Format, T: Stored, R>(shape: fn() -> Shape<T, R>) -> Returns<T, R> {
-    Returns::new::<F>(shape)
+pub fn value_of<T, R>(_: fn() -> Shape<T, R>) -> Value<T> {
+    Value(PhantomData)
 }
+
+/// The three traits.
+pub mod coding {
+    use std::sync::Arc;
+
+    use super::{InArc, InsideArc, InsideOptionalArc, Itself, Value};
+
+    /// An `Arc`.
+    pub trait ViaArc {
+        /// The way.
+        fn way(&self) -> InsideArc {
+            InsideArc
+        }
+    }
+
+    impl<T: InArc + ?Sized> ViaArc for &&Value<Arc<T>> {}
+
+    /// An `Option` of an `Arc`.
+    pub trait ViaOptionalArc {
+        /// The way.
+        fn way(&self) -> InsideOptionalArc {
+            InsideOptionalArc
+        }
+    }
+
+    impl<T: InArc + ?Sized> ViaOptionalArc for &Value<Option<Arc<T>>> {}
+
+    /// Any other value.
+    pub trait ViaItself {
+        /// The way.
+        fn way(&self) -> Itself {
+            Itself
+        }
+    }
+
+    impl<T> ViaItself for Value<T> {}
+}
+
+/// How values of a type are stored.
+#[diagnostic::on_unimplemented(
+    message = "`{T}` can't be stored in the cache",
+    label = "the value of a cached function must be `Serialize + DeserializeOwned + Send + 'static`",
+    note = "a type of your own needs `#[derive(serde::Serialize, serde::Deserialize)]`, and so does what is in an \
+            `Arc`; a type parameter needs the bounds `Serialize + DeserializeOwned + Send + 'static`, a type of another \
+            crate a feature (of serde `rc`, for an `Arc` deeper inside); or store something else that it can be made \
+            of, as in `stored = String, save = |regex| regex.as_str().to_owned(), load = |text| Regex::new(&text)`"
+)]
+pub trait Way<T> {
+    /// The coding.
+    fn coding<F: Format>() -> Coding<T>;
+}
+
+/// As they are.
+#[derive(Debug)]
+pub struct Itself;
+
+/// As what is in their `Arc`.
+#[derive(Debug)]
+pub struct InsideArc;
+
+/// As what is in their `Arc`, if there is one.
+#[derive(Debug)]
+pub struct InsideOptionalArc;
+
+// The message above says more than what is missing of serde in what is in a `Vec`.
+#[diagnostic::do_not_recommend]
+impl<T: Stored> Way<T> for Itself {
+    fn coding<F: Format>() -> Coding<T> {
+        Coding::plain::<F>()
+    }
+}
+
+impl<T: InArc + ?Sized> Way<Arc<T>> for InsideArc {
+    fn coding<F: Format>() -> Coding<Arc<T>> {
+        Coding::in_arc::<F>()
+    }
+}
+
+impl<T: InArc + ?Sized> Way<Option<Arc<T>>> for InsideOptionalArc {
+    fn coding<F: Format>() -> Coding<Option<Arc<T>>> {
+        Coding::in_optional_arc::<F>()
+    }
+}
+
+/// All that the runtime has to know of a return type.
+#[must_use]
+pub fn returns<F: Format, T, R, W: Way<T>>(shape: fn() -> Shape<T, R>, _: W) -> Returns<T, R> {
+    Returns::new(shape, W::coding::<F>)
+}
+
+/// The same, where another type is stored.
+#[must_use]
+pub fn returns_stored<S: Stored, F: Format, T, R>(shape: fn() -> Shape<T, R>) -> Returns<T, R> {
+    Returns::new(shape, Coding::converted::<S, F>)
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __shape {
+    ($returned:ty) => {{
+        // Without their names, which a type of the user's may have.
+        #[allow(unused_imports)]
+        use $crate::private::probe::{
+            ViaClone as _, ViaErasure as _, ViaNothing as _, ViaValue as _,
+        };
+        (&&&&$crate::private::Probe::<$returned>::new()).shape()
+    }};
+}
+pub use crate::__shape as shape;
 
 #[doc(hidden)]
 #[macro_export]
@@ -313,15 +432,15 @@ macro_rules! __returns {
         $crate::private::returns!($returned, $crate::private::codec::Bincode)
     };
     ($returned:ty, $codec:ty) => {{
-        // Without their names, which a type of the user's may have.
         #[allow(unused_imports)]
-        use $crate::private::probe::{
-            ViaClone as _, ViaErasure as _, ViaNothing as _, ViaValue as _,
-        };
-        $crate::private::returns::<$codec, _, _>(
-            (&&&&$crate::private::Probe::<$returned>::new()).shape(),
-        )
+        use $crate::private::coding::{ViaArc as _, ViaItself as _, ViaOptionalArc as _};
+        let shape = $crate::private::shape!($returned);
+        let way = (&&&$crate::private::value_of(shape)).way();
+        $crate::private::returns::<$codec, _, _, _>(shape, way)
     }};
+    ($returned:ty, $codec:ty, stored = $stored:ty) => {
+        $crate::private::returns_stored::<$stored, $codec, _, _>($crate::private::shape!($returned))
+    };
 }
 pub use crate::__returns as returns;
 
@@ -476,14 +595,27 @@ pub fn all(site: &'static Site, chosen: Chosen) -> Entries {
 
 /// A handle to the entry of a call.
 #[must_use]
-pub fn entry<R>(target: Target) -> Entry<R> {
-    Entry::new(target, None)
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a reference to what is made for it says nothing"
+)]
+pub fn entry<T: 'static, R>(target: Target, returns: impl Formed<T, R>) -> Entry<R> {
+    Entry::new(target, returns.handled())
 }
 
-/// A handle to the entry of a call of a function that says something of its values.
+/// A handle to the entry of a call of a function that has another type stored than it returns.
 #[must_use]
-pub fn entry_as<T: 'static, R, X: Says<T>>(target: Target, returns: Returns<T, R, X>) -> Entry<R> {
-    Entry::new(target, Some(Box::new(returns.form())))
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a reference to what is made for it says nothing"
+)]
+pub fn entry_converting<T: 'static, R>(
+    target: Target,
+    returns: impl Formed<T, R>,
+    save: Saver<T>,
+    load: Loader<T>,
+) -> Entry<R> {
+    Entry::new(target, Handled { converting: Some((save, load)), ..returns.handled() })
 }
 
 /// One call: its entry is named by `target`, and `body` runs with `args` if it has to, or if `forced`.

@@ -10,21 +10,20 @@ use serde::de::DeserializeOwned;
 
 use crate::codec::{self, DecodeError, EncodeError, Encoded, Format};
 use crate::computation::{Outgoing, SharedFailure};
+use crate::converting::{Loader, Saver};
 use crate::entry::Written;
-use crate::erring::StoredError;
 use crate::error::{AsDynError, SharedError};
 use crate::frame::{Gathered, Spoiled};
+use crate::in_arc::{Held, InArc};
 use crate::key::Segment;
-use crate::site::Site;
+use crate::site::{Kind, Site};
 use crate::tags;
 
 /// A value that can be stored.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be stored in the cache",
-    label = "the value of a cached function must be `Serialize + DeserializeOwned + Send + 'static`",
-    note = "a type of your own needs `#[derive(serde::Serialize, serde::Deserialize)]`, a type parameter the bounds \
-            `Serialize + DeserializeOwned + Send + 'static`, an `Arc` or a type of another crate a feature (`rc` of \
-            serde)"
+    label = "what is stored must be `Serialize + DeserializeOwned + Send + 'static`",
+    note = "a type of your own needs `#[derive(serde::Serialize, serde::Deserialize)]`"
 )]
 pub trait Stored: Serialize + DeserializeOwned + Send + 'static {}
 
@@ -40,6 +39,16 @@ pub struct Shape<T, R> {
     of_value: fn(T) -> R,
     share: fn(&mut Option<R>) -> Option<SharedFailure>,
     adopt: fn(&SharedFailure) -> Option<R>,
+}
+
+impl<T, R> Shape<T, R> {
+    pub(crate) fn value<'r>(&self, returned: &'r R) -> Option<&'r T> {
+        (self.value)(returned)
+    }
+
+    pub(crate) fn of_value(&self, value: T) -> R {
+        (self.of_value)(value)
+    }
 }
 
 #[expect(clippy::mismatching_type_param_order, reason = "the value is what is returned")]
@@ -132,6 +141,8 @@ fn adopt_erased<T, E: From<SharedError>>(failure: &SharedFailure) -> Option<Resu
 /// type is where the type is written, and a mistake is reported there and nowhere else.
 pub(crate) struct Form<T> {
     coding: fn() -> Coding<T>,
+    /// Of what is stored beside values.
+    errors: Option<fn() -> Kind>,
     said: Said<T>,
 }
 
@@ -189,50 +200,101 @@ impl<T> Says<T> for Said<T> {
     }
 }
 
-/// How a value is written and read.
-pub(crate) struct Coding<T> {
-    encode: fn(&T) -> Result<Encoded, EncodeError>,
-    decode: fn(codec::Id, &[u8]) -> Result<T, DecodeError>,
-    fingerprint: fn(&Site, &'static str) -> u64,
+/// How a value is written and read, and as what.
+pub struct Coding<T> {
+    code: Code<T>,
+    kind: Kind,
 }
 
-impl<T: Stored> Coding<T> {
-    pub(crate) fn new<F: Format>() -> Self {
-        Self {
-            encode: codec::encode::<T, F>,
-            decode: codec::decode::<T, F>,
-            fingerprint: Site::fingerprint::<T, F>,
-        }
+enum Code<T> {
+    OfValue {
+        encode: fn(&T) -> Result<Encoded, EncodeError>,
+        decode: fn(codec::Id, &[u8]) -> Result<T, DecodeError>,
+    },
+    /// By what `save` and `load` say, which may ask for the arguments.
+    ByArguments,
+}
+
+impl<T> Coding<T> {
+    /// As it is.
+    pub(crate) fn plain<F: Format>() -> Self
+    where
+        T: Stored,
+    {
+        let code = Code::OfValue { encode: codec::encode::<T, F>, decode: codec::decode::<T, F> };
+        Self { code, kind: Kind::of::<T, F>() }
     }
 
-    /// Where errors are stored, too.
-    pub(crate) fn beside<E: StoredError, F: Format>() -> Self {
-        Self { fingerprint: Site::fingerprint_with_errors::<T, E, F>, ..Self::new::<F>() }
+    /// As another type.
+    pub(crate) fn converted<S: Stored, F: Format>() -> Self {
+        Self { code: Code::ByArguments, kind: Kind::of::<S, F>() }
     }
 }
 
-impl<T: Stored> Form<T> {
-    pub(crate) fn new<F: Format>() -> Self {
-        Self { coding: Coding::new::<F>, said: Said::NOTHING }
+impl<T: InArc + ?Sized> Coding<Arc<T>> {
+    /// As what is in the `Arc`.
+    pub(crate) fn in_arc<F: Format>() -> Self {
+        let code = Code::OfValue {
+            encode: |value| codec::encode::<Held<T>, F>(&Held(Arc::clone(value))),
+            decode: |id, payload| Ok(codec::decode::<Held<T>, F>(id, payload)?.0),
+        };
+        Self { code, kind: Kind::of::<T::Owned, F>() }
+    }
+}
+
+impl<T: InArc + ?Sized> Coding<Option<Arc<T>>> {
+    /// As what is in the `Arc`, if there is one.
+    pub(crate) fn in_optional_arc<F: Format>() -> Self {
+        let code = Code::OfValue {
+            encode: |value: &Option<Arc<T>>| {
+                codec::encode::<Option<Held<T>>, F>(&value.clone().map(Held))
+            },
+            decode: |id, payload| {
+                let held = codec::decode::<Option<Held<T>>, F>(id, payload)?;
+                Ok(held.map(|held| held.0))
+            },
+        };
+        Self { code, kind: Kind::of::<Option<T::Owned>, F>() }
     }
 }
 
 impl<T> Form<T> {
     pub(crate) fn fingerprint(&self, site: &Site, owner: &'static str) -> u64 {
-        ((self.coding)().fingerprint)(site, owner)
+        let errors = self.errors.map(|errors| errors());
+        site.fingerprint(&(self.coding)().kind, errors.as_ref(), owner)
     }
 
-    pub(crate) fn decode(&self, codec: codec::Id, payload: &[u8]) -> Result<T, DecodeError> {
-        ((self.coding)().decode)(codec, payload)
+    pub(crate) fn decode(
+        &self,
+        codec: codec::Id,
+        payload: &[u8],
+        load: impl FnOnce(codec::Id, &[u8]) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        match (self.coding)().code {
+            Code::OfValue { decode, .. } => decode(codec, payload),
+            Code::ByArguments => load(codec, payload),
+        }
     }
 
-    pub(crate) fn outgoing(&self, value: &T) -> Result<Outgoing, EncodeError> {
+    pub(crate) fn outgoing(
+        &self,
+        value: &T,
+        save: impl FnOnce() -> Result<Encoded, EncodeError>,
+    ) -> Result<Outgoing, EncodeError> {
         let ttl = self.said.ttl_with.map(|ttl_with| ttl_with(value));
         let window = self.said.window_with.map(|window_with| window_with(value));
         let keep = self.said.cache_if.is_none_or(|cache_if| cache_if(value))
             && ttl != Some(Duration::ZERO);
-        let encoded = ((self.coding)().encode)(value)?;
+        let encoded = match (self.coding)().code {
+            Code::OfValue { encode, .. } => encode(value)?,
+            Code::ByArguments => save()?,
+        };
         Ok(Outgoing { encoded, is_error: false, keep, ttl, window })
+    }
+
+    /// Has errors stored, too.
+    pub(crate) fn beside(self, errors: fn() -> Kind) -> Self {
+        Self { errors: Some(errors), ..self }
     }
 
     /// Adds the tags that a value tells of.
@@ -255,9 +317,9 @@ pub struct Returns<T, R, X = ()> {
     said: X,
 }
 
-impl<T: Stored, R> Returns<T, R> {
-    pub(crate) fn new<F: Format>(shape: fn() -> Shape<T, R>) -> Self {
-        Self { shape, coding: Coding::new::<F>, said: () }
+impl<T, R> Returns<T, R> {
+    pub(crate) fn new(shape: fn() -> Shape<T, R>, coding: fn() -> Coding<T>) -> Self {
+        Self { shape, coding, said: () }
     }
 }
 
@@ -269,13 +331,19 @@ impl<T, R, X: Copy> Clone for Returns<T, R, X> {
 
 impl<T, R, X: Copy> Copy for Returns<T, R, X> {}
 
-/// [`Returns`] or [`Erring`], without the type of the value.
+/// Makes what is returned of what is stored, by the arguments.
+pub(crate) type Load<'l, R> = &'l mut dyn FnMut(codec::Id, &[u8]) -> Result<R, DecodeError>;
+
+/// [`Returns`] or [`Erring`](crate::erring::Erring), without the type of the value.
 pub(crate) trait Returned<R>: Send + Sync {
     fn fingerprint(&self, site: &Site, owner: &'static str) -> u64;
-    fn decode(&self, written: Written, payload: &[u8]) -> Result<R, DecodeError>;
+    /// `load` is for what is stored as another type.
+    fn decode(&self, written: Written, payload: &[u8], load: Load<'_, R>)
+    -> Result<R, DecodeError>;
     /// What the function's `accept_if` says.
     fn accepts(&self, returned: &R) -> bool;
-    fn encode(&self, returned: &R) -> Result<Outgoing, EncodeError>;
+    /// `saver` is for what is stored as another type.
+    fn encode(&self, returned: &R, saver: Option<&Saver<R>>) -> Result<Outgoing, EncodeError>;
     /// Adds the tags that a value tells of.
     fn tag(&self, returned: &R, touched: &mut Gathered);
     /// Makes an error one that others can have too, if its type allows it.
@@ -288,24 +356,34 @@ impl<T, R, X: Says<T>> Returned<R> for Returns<T, R, X> {
         self.form().fingerprint(site, owner)
     }
 
-    fn decode(&self, written: Written, payload: &[u8]) -> Result<R, DecodeError> {
+    fn decode(
+        &self,
+        written: Written,
+        payload: &[u8],
+        load: Load<'_, R>,
+    ) -> Result<R, DecodeError> {
         if written.is_error {
             return Err(DecodeError::Malformed);
         }
-        Ok(((self.shape)().of_value)(self.form().decode(written.codec, payload)?))
+        match (self.coding)().code {
+            Code::OfValue { decode, .. } => {
+                Ok((self.shape)().of_value(decode(written.codec, payload)?))
+            }
+            Code::ByArguments => load(written.codec, payload),
+        }
     }
 
     fn accepts(&self, returned: &R) -> bool {
-        ((self.shape)().value)(returned).is_some_and(|value| self.form().accepts(value))
+        (self.shape)().value(returned).is_some_and(|value| self.form().accepts(value))
     }
 
-    fn encode(&self, returned: &R) -> Result<Outgoing, EncodeError> {
-        let value = ((self.shape)().value)(returned).ok_or(EncodeError::IsError)?;
-        self.form().outgoing(value)
+    fn encode(&self, returned: &R, saver: Option<&Saver<R>>) -> Result<Outgoing, EncodeError> {
+        let value = (self.shape)().value(returned).ok_or(EncodeError::IsError)?;
+        self.form().outgoing(value, || saver.ok_or(EncodeError::NotSaved)?.save(returned))
     }
 
     fn tag(&self, returned: &R, touched: &mut Gathered) {
-        if let Some(value) = ((self.shape)().value)(returned) {
+        if let Some(value) = (self.shape)().value(returned) {
             self.form().tag(value, touched);
         }
     }
@@ -335,9 +413,27 @@ impl<T> Clone for Said<T> {
 
 impl<T> Copy for Said<T> {}
 
+/// [`Returns`] or [`Erring`](crate::erring::Erring), as a handle asks for them.
+pub trait Formed<T, R> {
+    #[doc(hidden)]
+    fn handled(&self) -> Handled<T>;
+}
+
+/// What a handle has to know of the values of its entry.
+pub struct Handled<T> {
+    pub(crate) form: Form<T>,
+    pub(crate) converting: Option<(Saver<T>, Loader<T>)>,
+}
+
+impl<T, R, X: Says<T>> Formed<T, R> for Returns<T, R, X> {
+    fn handled(&self) -> Handled<T> {
+        Handled { form: self.form(), converting: None }
+    }
+}
+
 impl<T, R, X: Says<T>> Returns<T, R, X> {
     pub(crate) fn form(&self) -> Form<T> {
-        Form { coding: self.coding, said: self.said.said() }
+        Form { coding: self.coding, errors: None, said: self.said.said() }
     }
 
     fn saying(self, say: impl FnOnce(&mut Said<T>)) -> Returns<T, R, Said<T>> {
@@ -375,11 +471,6 @@ impl<T, R, X: Says<T>> Returns<T, R, X> {
     #[must_use]
     pub fn tags(self, tags: fn(&T, &mut Tagging<'_>)) -> Returns<T, R, Said<T>> {
         self.saying(|said| said.tags = Some(tags))
-    }
-
-    /// Has errors stored, too.
-    pub(crate) fn coded(self, coding: fn() -> Coding<T>) -> Self {
-        Self { coding, ..self }
     }
 
     /// Says that the value can be a `None`, which the compiler then checks.

@@ -60,14 +60,42 @@ const PLAIN: u32 = 4;
 /// The value type that was used first, and by far the most functions have no other.
 #[derive(Debug)]
 struct First {
-    value: TypeId,
+    used: Used,
     value_name: &'static str,
-    owner: &'static str,
     fingerprint: u64,
 }
 
 /// The fingerprints of the other value types and owners.
-type Others = HashMap<(TypeId, &'static str), u64>;
+type Others = HashMap<Used, u64>;
+
+/// By which types, of value and stored error, and as whose method a function is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Used {
+    value: TypeId,
+    error: Option<TypeId>,
+    owner: &'static str,
+}
+
+/// What a stored value or error is: all of it that decides how its bytes are to be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    id: TypeId,
+    name: &'static str,
+    schema: fn() -> String,
+    /// Whether the codec is a user's own, and its name.
+    codec: (bool, &'static str),
+}
+
+impl Kind {
+    pub(crate) fn of<V: DeserializeOwned + 'static, F: Format>() -> Self {
+        Self {
+            id: TypeId::of::<V>(),
+            name: type_name::<V>(),
+            schema: fingerprint::schema_of::<V>,
+            codec: (F::IS_OF_USER, F::NAME),
+        }
+    }
+}
 
 /// Warnings that are given once for each function.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +104,7 @@ pub(crate) enum Warning {
     SlowerThanLease,
     Fallback,
     NotStorable,
+    NotLoaded,
     ErrorNotStorable,
     Recursion,
     Key,
@@ -253,58 +282,35 @@ impl Site {
     /// that neither is served the other's values.
     ///
     /// `owner` is the type whose method this is: two `impl` blocks of one module may hold functions
-    /// of one name.
-    pub(crate) fn fingerprint<V, F>(&self, owner: &'static str) -> u64
-    where
-        V: DeserializeOwned + 'static,
-        F: Format,
-    {
-        let value = (TypeId::of::<V>(), type_name::<V>());
-        let codec = (F::IS_OF_USER, F::NAME);
-        self.fingerprint_of(value, fingerprint::schema_of::<V>, None, codec, owner)
-    }
-
-    /// The same where errors are stored beside values: which are read as which decides the type of each.
-    pub(crate) fn fingerprint_with_errors<V, E, F>(&self, owner: &'static str) -> u64
-    where
-        V: DeserializeOwned + 'static,
-        E: DeserializeOwned + 'static,
-        F: Format,
-    {
-        let value = (TypeId::of::<Result<V, E>>(), type_name::<V>());
-        let (codec, errors) = ((F::IS_OF_USER, F::NAME), Some(fingerprint::schema_of::<E> as _));
-        self.fingerprint_of(value, fingerprint::schema_of::<V>, errors, codec, owner)
-    }
-
-    /// Not generic: compiled once.
-    fn fingerprint_of(
+    /// of one name. Where `errors` are stored beside values, which are read as which decides the type of each.
+    pub(crate) fn fingerprint(
         &self,
-        (value, value_name): (TypeId, &'static str),
-        schema: fn() -> String,
-        schema_of_errors: Option<fn() -> String>,
-        codec: (bool, &str),
+        value: &Kind,
+        errors: Option<&Kind>,
         owner: &'static str,
     ) -> u64 {
+        let used = Used { value: value.id, error: errors.map(|errors| errors.id), owner };
         let compute = || {
-            let errors = schema_of_errors.map(|schema| schema());
-            self.claimed(self.unclaimed(&schema(), errors.as_deref(), codec, owner))
+            let errors = errors.map(|errors| (errors.schema)());
+            let schema = (value.schema)();
+            self.claimed(self.unclaimed(&schema, errors.as_deref(), value.codec, owner))
         };
         let first = self.state().first.get().unwrap_or_else(|| {
             // Not inside `get_or_init`: the user's `Deserialize` runs here, and others would wait for it.
             let fingerprint = compute();
-            let first = First { value, value_name, owner, fingerprint };
+            let first = First { used, value_name: value.name, fingerprint };
             self.state().first.get_or_init(|| first)
         });
-        if first.value == value && first.owner == owner {
+        if first.used == used {
             return first.fingerprint;
         }
         let others = &self.state().others;
-        if let Some(known) = lock(others).get(&(value, owner)) {
+        if let Some(known) = lock(others).get(&used) {
             return *known;
         }
         // Not under the lock: the user's `Deserialize` runs here.
         let fingerprint = compute();
-        *lock(others).entry((value, owner)).or_insert(fingerprint)
+        *lock(others).entry(used).or_insert(fingerprint)
     }
 
     fn unclaimed(
@@ -361,7 +367,7 @@ impl Site {
     /// Module and name; of a method the type and name, once that is known.
     pub(crate) fn path(&self) -> String {
         let first = self.state().first.get();
-        let owner = first.map(|first| first.owner).filter(|owner| !owner.is_empty());
+        let owner = first.map(|first| first.used.owner).filter(|owner| !owner.is_empty());
         format!("{}::{}", owner.unwrap_or(self.module), self.function)
     }
 
@@ -400,6 +406,10 @@ impl Site {
 mod tests {
     use super::*;
     use crate::codec::{Bincode, MsgPack};
+
+    fn of<V: DeserializeOwned + 'static>(site: &Site, owner: &'static str) -> u64 {
+        site.fingerprint(&Kind::of::<V, Bincode>(), None, owner)
+    }
 
     const POLICY: Policy = Policy::new(1_000);
 
@@ -447,9 +457,9 @@ mod tests {
     fn c6_functions_that_nothing_tells_apart_share_nothing() {
         static ONE: Site = site("twin");
         static TWO: Site = site("twin");
-        let of = |site: &Site| site.fingerprint::<u64, Bincode>("");
-        assert_ne!(of(&ONE), of(&TWO));
-        assert_eq!((of(&ONE), of(&TWO)), (of(&ONE), of(&TWO)));
+        let both = || (of::<u64>(&ONE, ""), of::<u64>(&TWO, ""));
+        assert_ne!(both().0, both().1);
+        assert_eq!(both(), both());
     }
 
     #[test]
@@ -458,23 +468,24 @@ mod tests {
         static MSGPACK: Site = site("codec");
         let expected =
             MSGPACK.unclaimed(&fingerprint::schema_of::<u64>(), None, (false, "msgpack"), "");
-        BINCODE.fingerprint::<u64, Bincode>("");
-        assert_eq!(MSGPACK.fingerprint::<u64, MsgPack>(""), expected);
+        of::<u64>(&BINCODE, "");
+        assert_eq!(MSGPACK.fingerprint(&Kind::of::<u64, MsgPack>(), None, ""), expected);
     }
 
     #[test]
     fn c6_one_site_keeps_its_types_and_owners_apart() {
         let site = site("load");
+        let erring = |errors| site.fingerprint(&Kind::of::<u64, Bincode>(), Some(&errors), "A");
         let all = [
-            site.fingerprint::<u64, Bincode>("A"),
-            site.fingerprint::<u64, Bincode>("B"),
-            site.fingerprint::<String, Bincode>("A"),
-            site.fingerprint_with_errors::<u64, u8, Bincode>("A"),
-            site.fingerprint_with_errors::<u64, u16, Bincode>("A"),
+            of::<u64>(&site, "A"),
+            of::<u64>(&site, "B"),
+            of::<String>(&site, "A"),
+            erring(Kind::of::<u8, Bincode>()),
+            erring(Kind::of::<u16, Bincode>()),
         ];
         let distinct: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());
-        assert_eq!(site.fingerprint::<u64, Bincode>("B"), all[1]);
+        assert_eq!(of::<u64>(&site, "B"), all[1]);
         assert!(all.iter().all(|fingerprint| site.has_fingerprint(*fingerprint)));
     }
 }

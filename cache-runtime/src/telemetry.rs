@@ -83,6 +83,9 @@ pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
             "the value does not read back from the compact codec and is stored as named MessagePack, which is larger"
         }
         Warning::NotStorable => "the value can't be stored, so every call runs the body",
+        Warning::NotLoaded => {
+            "`load` made no value of what is stored, so the body runs; where that is so for every value, no call is a hit"
+        }
         Warning::ErrorNotStorable => {
             "an error that `cache_err_if` wants stored can't be, so every call that ends in it runs the body"
         }

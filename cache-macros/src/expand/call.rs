@@ -14,8 +14,8 @@ use crate::args::Rebinding;
 use crate::function::ungrouped;
 use crate::generics::{Names, name_lifetimes, names_in, reduced, tied_to};
 use crate::params::{Param, Passing, Pattern, passing_on, renamed_self};
-use crate::spec::{Codec, Spec, Values};
-use crate::tags::{RETURNED, Tag};
+use crate::spec::{Codec, Conversion, Spec, Values};
+use crate::tags::RETURNED;
 
 impl Expansion<'_> {
     /// The call of the cached function and of `_refresh`: one, so that both have one type of it.
@@ -26,6 +26,7 @@ impl Expansion<'_> {
         let (target, body) = (self.target_closure(), self.body_closure());
         let (policy, terms, busy) =
             (self.policy_closure(), self.terms_closure(), self.busy_closure());
+        let converting = self.converting();
         let refreshing = self.spec.policy.refresh_before.as_ref().map(|_| {
             let closure = self.refresh_closure();
             quote!(.refreshing(#closure))
@@ -54,7 +55,7 @@ impl Expansion<'_> {
         //             )
         //         }
         let body = quote! {{
-            #private::call(#forced, #chosen, #returns, #args, #target, #body) #policy #terms #busy #refreshing
+            #private::call(#forced, #chosen, #returns, #args, #target, #body) #policy #terms #busy #converting #refreshing
         }};
         let mut call = self.hidden(sig, body);
         if self.spec.params.len() > 6 {
@@ -125,30 +126,22 @@ impl Expansion<'_> {
         reduced(&self.generics, &used)
     }
 
-    pub(super) fn says_something_of_values(&self) -> bool {
-        let values = &self.spec.values;
-        values.cache_if.is_some()
-            || values.accept_if.is_some()
-            || values.ttl_with.is_some()
-            || values.tags_with.is_some()
-            || values.cache_err_if.is_some()
-            || self.spec.tags.iter().any(Tag::is_of_value)
-            || !matches!(values.codec, Codec::Default)
-    }
-
     /// On the return type's span, where errors about it belong.
     pub(super) fn returns(&self) -> TokenStream {
         let private = self.private_at(self.return_span());
         let returned = self.returned();
         let values = &self.spec.values;
-        let codec = match &values.codec {
-            Codec::Default => quote!(),
-            Codec::Ours(..) | Codec::Theirs(_) => {
+        let coding = match (&values.codec, &values.conversion) {
+            (Codec::Default, None) => quote!(),
+            (_, conversion) => {
                 let codec = self.codec();
-                quote!(, #codec)
+                let stored =
+                    conversion.as_ref().map(|Conversion { stored, .. }| quote!(, stored = #stored));
+                quote!(, #codec #stored)
             }
         };
-        let mut returns = quote_spanned!(self.return_span()=> #private::returns!(#returned #codec));
+        let mut returns =
+            quote_spanned!(self.return_span()=> #private::returns!(#returned #coding));
         for (method, closure) in [
             ("cache_if", &values.cache_if),
             ("accept_if", &values.accept_if),
@@ -164,6 +157,11 @@ impl Expansion<'_> {
             returns.extend(quote_spanned!(self.return_span()=> .with_none()));
         }
         returns
+    }
+
+    pub(super) fn shape(&self) -> TokenStream {
+        let (private, returned) = (self.private_at(self.return_span()), self.returned());
+        quote_spanned!(self.return_span()=> #private::shape!(#returned))
     }
 
     /// With what is said of the errors.
@@ -201,12 +199,12 @@ impl Expansion<'_> {
             None => self.returns(),
             Some(stored) => {
                 let erring = self.erring();
-                quote!(#erring #stored.values())
+                quote!(#erring #stored)
             }
         }
     }
 
-    fn codec(&self) -> TokenStream {
+    pub(super) fn codec(&self) -> TokenStream {
         match &self.spec.values.codec {
             Codec::Default => {
                 let private = &self.private;
@@ -355,27 +353,14 @@ impl Expansion<'_> {
         let mut lent = self.spec.mentioned(&replacement.value);
         lent.retain(|lent| self.spec.replacement(lent).is_none());
         // What is handed over to the body can't be borrowed from.
-        let held =
-            |param: &Param| format_ident!("__{}", param.ident.unraw(), span = Span::mixed_site());
         let clones = lent.iter().filter(|param| param.passing != Passing::Borrowed).map(|param| {
             let (name, held) = (self.binding(param), held(param));
             quote!(let #held = #private::own(&#name);)
         });
         let lets = lent.iter().map(|param| {
             let is_borrowed = param.passing == Passing::Borrowed;
-            let name = self.binding(param);
-            let place = if is_borrowed { name.clone() } else { held(param) };
-            if let Some(pattern) = &param.pattern {
-                let pat = &pattern.pat;
-                let place =
-                    if pattern.in_place && !is_borrowed { quote!(#place) } else { quote!(&#place) };
-                let lent = self.lent(pattern);
-                quote!(#[allow(unused_variables)] let #pat = #place; #lent)
-            } else if is_borrowed {
-                quote!(let #name = &#place;)
-            } else {
-                quote!(let #name = #private::Lent(&#place).lent();)
-            }
+            let place = if is_borrowed { self.binding(param).clone() } else { held(param) };
+            self.lent_from(param, &place)
         });
         let (name, value) = (&param.ident, renamed_self(&replacement.value, &self.this));
         let span = replacement.value.span();
@@ -391,6 +376,24 @@ impl Expansion<'_> {
                 #value
             };
         })
+    }
+
+    /// A parameter as an expression sees it, lent from where its clone is held.
+    pub(super) fn lent_from(&self, param: &Param, place: &Ident) -> TokenStream {
+        let private = &self.private;
+        let is_borrowed = param.passing == Passing::Borrowed;
+        let name = self.binding(param);
+        if let Some(pattern) = &param.pattern {
+            let pat = &pattern.pat;
+            let place =
+                if pattern.in_place && !is_borrowed { quote!(#place) } else { quote!(&#place) };
+            let lent = self.lent(pattern);
+            quote!(#[allow(unused_variables)] let #pat = #place; #lent)
+        } else if is_borrowed {
+            quote!(let #name = &#place;)
+        } else {
+            quote!(let #name = #private::Lent(&#place).lent();)
+        }
     }
 
     fn busy_closure(&self) -> TokenStream {
@@ -484,7 +487,7 @@ impl Expansion<'_> {
             let allow = quote!(#[allow(unused_variables)]);
             Some(match ungrouped(ty) {
                 Type::Reference(reference) if param.passing == Passing::Borrowed => {
-                    let held = format_ident!("__{}", name.unraw(), span = Span::mixed_site());
+                    let held = held(param);
                     let elem = without_lifetimes(&reference.elem);
                     quote_spanned! {span=>
                         let #held = #value;
@@ -501,6 +504,11 @@ impl Expansion<'_> {
         });
         quote!(#(#lets)*)
     }
+}
+
+/// Where the clone of an argument is held.
+pub(super) fn held(param: &Param) -> Ident {
+    format_ident!("__{}", param.ident.unraw(), span = Span::mixed_site())
 }
 
 /// The new value lives in the function: it has none of the lifetimes of the old one.

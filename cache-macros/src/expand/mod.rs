@@ -1,6 +1,7 @@
 //! `Spec` + body → tokens. Cannot fail.
 
 mod call;
+mod conversion;
 mod policy;
 mod site;
 
@@ -223,8 +224,9 @@ impl<'a> Expansion<'a> {
         let max_age = policy.max_age.as_ref().and_then(Duration::at_run_time);
         let spans = self.expressions_of_policy().into_iter().chain(max_age);
         let rebound = normalize.iter().chain(refresh_with).map(|rebinding| &rebinding.value);
+        let conversion = self.conversion();
         let all = quote! {
-            #cache #bypass_if #refresh_if #no_store_if #busy #(#rebound)* #(#spans)*
+            #cache #bypass_if #refresh_if #no_store_if #busy #(#rebound)* #(#spans)* #conversion
         };
         self.spec.mentioned(&all).iter().map(|param| param.ident.to_string()).collect()
     }
@@ -251,15 +253,11 @@ impl<'a> Expansion<'a> {
         let Spec { cache, normalize, .. } = self.spec;
         let spans = self.expressions_of_policy();
         let rebound = normalize.iter().map(|rebinding| &rebinding.value);
-        let inputs = self.inputs_for(&quote!(#cache #(#spans)* #(#rebound)*), true);
+        let conversion = self.conversion();
+        let inputs = self.inputs_for(&quote!(#cache #(#spans)* #(#rebound)* #conversion), true);
         let generics = self.generics_for(&inputs, &returned);
         let clause = &generics.where_clause;
-        let handle = if self.says_something_of_values() {
-            let returns = self.returns_of_handle();
-            quote!(#private::entry_as(__target, #returns))
-        } else {
-            quote!(#private::entry(__target))
-        };
+        let handle = self.handle();
         let normalized = self.normalized();
         let policy = self.policy_of_handle();
         let target = self.call_target();

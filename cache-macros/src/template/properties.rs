@@ -433,7 +433,7 @@ impl Runtime {
             .collect();
         let (cache, site) = &self.caches[namespace];
         let target = private::Target::new(site, "", private::chosen(cache), &segments);
-        private::entry::<u64>(target).key().to_owned()
+        private::entry(target, private::returns!(u64)).key().to_owned()
     }
 }
 
@@ -663,7 +663,7 @@ fn hashed_arguments_are_64_digits() {
         let hashed = private::hashed(argument);
         let segments = [private::literal("a"), private::value(&hashed)];
         let target = private::Target::new(site, "", private::chosen(cache), &segments);
-        let entry = private::entry::<u64>(target);
+        let entry = private::entry(target, private::returns!(u64));
         let digest = entry.key().strip_prefix("shop:{a").and_then(|key| key.strip_suffix('}'));
         let digest = digest.expect("a key of its namespace");
         let is_digest = |c: char| matches!(c, '0'..='9' | 'a'..='f');

@@ -90,6 +90,8 @@ pub(crate) enum EncodeError {
          cache parts of it under keys of their own, or leave out what can be computed again"
     )]
     TooLarge { size: usize },
+    #[error("its `save` gave nothing to store")]
+    NotSaved,
     #[error("it could not be read back: {why}")]
     NotReadable { why: &'static str },
 }
@@ -108,6 +110,8 @@ const NOT_THE_SAME: &str = "its `Deserialize` impl does not accept, or reads as 
 pub(crate) enum DecodeError {
     #[error("the stored bytes are not a value of this type")]
     Malformed,
+    #[error("`load` made no value of what is stored")]
+    NotLoaded,
     #[error("the stored bytes go on behind the end of the value")]
     TrailingBytes,
     #[error("the stored value is larger than the limit of {MAX_VALUE} bytes")]
@@ -178,9 +182,12 @@ fn verify(digest: Digest, read_back: Result<Digest, DecodeError>) -> Result<(), 
         Err(DecodeError::TooDeep) => TOO_DEEP,
         Err(DecodeError::TooMuchMemory) => TOO_MUCH_MEMORY,
         Ok(_)
-        | Err(DecodeError::Malformed | DecodeError::TrailingBytes | DecodeError::TooLarge) => {
-            NOT_THE_SAME
-        }
+        | Err(
+            DecodeError::Malformed
+            | DecodeError::NotLoaded
+            | DecodeError::TrailingBytes
+            | DecodeError::TooLarge,
+        ) => NOT_THE_SAME,
     };
     Err(EncodeError::NotReadable { why })
 }

@@ -7,9 +7,7 @@ use std::time::Duration;
 use crate::cache::Cache;
 use crate::config::Settings;
 use crate::key::Key;
-use crate::private::{
-    self, Policy, Segment, Site, Tagging, Target, chosen, entry, entry_as, literal,
-};
+use crate::private::{self, Policy, Segment, Site, Tagging, Target, chosen, entry, literal};
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::store::memory::loss::Loss;
@@ -203,7 +201,7 @@ impl World {
         if value < SET {
             return value;
         }
-        let outgoing = returns(Function::Plain).form().outgoing(&value);
+        let outgoing = returns(Function::Plain).form().outgoing(&value, || unreachable!());
         let bytes = outgoing.map(|outgoing| outgoing.encoded.bytes).unwrap_or_default();
         let books = lock(&self.books);
         books.sets.iter().find(|(set, _)| *set == bytes).map_or(u64::MAX, |(_, version)| *version)
@@ -279,9 +277,9 @@ impl World {
     pub(crate) fn entry(&self, function: Function, process: usize) -> Entry<Result<u64, String>> {
         let target = self.target(function, process);
         if function == Function::Valued {
-            entry_as(target, returns(function))
+            entry(target, returns(function))
         } else {
-            entry(target)
+            entry(target, private::returns!(Result<u64, String>))
         }
     }
 

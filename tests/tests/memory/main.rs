@@ -12,6 +12,7 @@ mod per_call;
 mod places;
 mod refreshes;
 mod scopes;
+mod stored_as;
 mod stored_errors;
 mod tags;
 mod writes;
