@@ -1,0 +1,8 @@
+//! Small services, each with one difficulty that real ones have, on the embedded store and on Redis.
+//!
+//! What keeps a promise is named after it, as in the other tests.
+
+mod executors;
+mod pools;
+mod stage;
+mod table;
