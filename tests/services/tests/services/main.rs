@@ -2,7 +2,9 @@
 //!
 //! What keeps a promise is named after it, as in the other tests.
 
+mod errors;
 mod executors;
 mod pools;
 mod stage;
 mod table;
+mod tokens;

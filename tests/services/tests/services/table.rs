@@ -45,6 +45,10 @@ impl<K: Ord, V: Clone> Table<K, V> {
         self.0.gate.runs()
     }
 
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.0.gate
+    }
+
     fn rows(&self) -> MutexGuard<'_, BTreeMap<K, V>> {
         self.0.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
