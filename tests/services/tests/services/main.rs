@@ -4,7 +4,9 @@
 
 mod errors;
 mod executors;
+mod per_call;
 mod pools;
 mod stage;
 mod table;
+mod tags;
 mod tokens;
