@@ -4,9 +4,11 @@
 
 mod errors;
 mod executors;
+mod keys;
 mod per_call;
 mod pools;
 mod stage;
 mod table;
 mod tags;
 mod tokens;
+mod traits;

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 pub(crate) struct Stage {
     pub(crate) a: Cache,
     pub(crate) b: Cache,
-    _server: Option<RedisServer>,
+    server: Option<RedisServer>,
 }
 
 impl Stage {
@@ -19,13 +19,29 @@ impl Stage {
     /// the two share their flights as well.
     pub(crate) async fn memory() -> Self {
         let a = connect("memory://").await;
-        Self { b: a.clone(), a, _server: None }
+        Self { b: a.clone(), a, server: None }
     }
 
     pub(crate) async fn redis() -> Self {
         let server = RedisServer::start();
         let (a, b) = (connect(&server.url()).await, connect(&server.url()).await);
-        Self { a, b, _server: Some(server) }
+        Self { a, b, server: Some(server) }
+    }
+
+    /// All that the server holds, names and contents, where there is a server to ask.
+    pub(crate) async fn stored(&self) -> Vec<String> {
+        let Some(server) = &self.server else { return Vec::new() };
+        let mut cli = server.cli().await;
+        let keys: Vec<String> =
+            redis::cmd("KEYS").arg("*").query_async(&mut cli).await.expect("the server is up");
+        let mut stored = Vec::new();
+        for key in keys {
+            // Not as it is dumped, which is compressed. What is no string holds names only.
+            let content = redis::cmd("GET").arg(&key).query_async::<Vec<u8>>(&mut cli).await;
+            let content = content.unwrap_or_default();
+            stored.extend([key, String::from_utf8_lossy(&content).into_owned()]);
+        }
+        stored
     }
 }
 
