@@ -7,6 +7,8 @@ mod executors;
 mod keys;
 mod per_call;
 mod pools;
+mod recursion;
+mod shapes;
 mod stage;
 mod table;
 mod tags;
