@@ -132,7 +132,9 @@ shapes! {
     addresses: (IpAddr, PathBuf) => Stored [
         ([127, 0, 0, 1].into(), "/tmp/ä".into()), (Ipv6Addr::LOCALHOST.into(), PathBuf::new()),
     ]
-    ranges: (RangeInclusive<u8>, Bound<u8>) => Stored [(1..=2, Bound::Unbounded), (RangeInclusive::new(2, 1), Bound::Excluded(3))]
+    ranges: (RangeInclusive<u8>, Bound<u8>) => Stored [
+        (1..=2, Bound::Unbounded), (RangeInclusive::new(2, 1), Bound::Excluded(3)),
+    ]
     wrappers: (NonZeroU8, Wrapping<u8>, Reverse<u8>) => Stored [(NonZeroU8::MIN, Wrapping(255), Reverse(1))]
 
     skipped_if_none: Sparse => StoredOtherwise [
