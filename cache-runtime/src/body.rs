@@ -13,7 +13,6 @@ use crate::faults::{self, Fault};
 use crate::frame::{Frame, Gathered};
 use crate::freshness;
 use crate::lease::Lease;
-use crate::policy::Policy;
 use crate::request::Request;
 use crate::site::Warning;
 use crate::stamping::{self, Unstamped};
@@ -79,8 +78,8 @@ pub(crate) struct Product {
 
 impl Product {
     /// How long it lives, by what it says itself and else by its function.
-    pub(crate) fn ttl(&self, policy: &Policy) -> Duration {
-        policy.with_ttl(self.none, self.ttl).ttl
+    pub(crate) fn ttl(&self, request: &Request) -> Duration {
+        request.policy.with_ttl(self.none, self.ttl).checked(request.site).ttl
     }
 }
 

@@ -88,7 +88,7 @@ pub(crate) fn store(
         let nonces =
             lease::capture(cache, &request.tags, ttl, deadline).await.map_err(unconfirmed)?;
         // As long as an entry that it was set for may be there, and writers may be on their way.
-        let life = lease::life_of_tags(product.ttl(&request.policy));
+        let life = lease::life_of_tags(product.ttl(&request));
         let version = version.map(|number| Version { number, life });
         let seized = lease::seize(cache, &request.key, lock_ttl, version.as_ref(), deadline);
         let Some(mut lease) = seized.await.map_err(unconfirmed)? else {
