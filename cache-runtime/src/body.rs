@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::by_hand::Boxed;
 use crate::codec::{EncodeError, Encoded, compression};
 use crate::computation::{Computation, Outgoing};
 use crate::entry::{self, Label, Written};
@@ -22,47 +23,55 @@ use crate::telemetry;
 
 /// Captures the nonces of the entry's tags, and where the journal is, before the body begins. `false`:
 /// nothing may be written, and the lease is to be given back.
-pub(crate) async fn capture(request: &Request, lease: &mut Lease, deadline: Instant) -> bool {
-    if faults::on(Fault::CaptureBehindTheBody) {
-        return true;
-    }
-    let late = request.site.may_tag_late();
-    match lease.capture(&request.tags, request.policy.ttl, late, deadline).await {
-        Ok(()) => true,
-        Err(error) => {
-            telemetry::store_trouble(request.site, &request.key, &error);
-            false
+pub(crate) fn capture<'c>(
+    request: &'c Request,
+    lease: &'c mut Lease,
+    deadline: Instant,
+) -> Boxed<'c, bool> {
+    Box::pin(async move {
+        if faults::on(Fault::CaptureBehindTheBody) {
+            return true;
         }
-    }
+        let late = request.site.may_tag_late();
+        match lease.capture(&request.tags, request.policy.ttl, late, deadline).await {
+            Ok(()) => true,
+            Err(error) => {
+                telemetry::store_trouble(request.site, &request.key, &error);
+                false
+            }
+        }
+    })
 }
 
 /// Runs the body to its end, keeping the lease meanwhile. Gives what its answer depends on.
-pub(crate) async fn run(
-    request: &Request,
-    computation: &mut dyn Computation,
-    lease: Option<&Lease>,
-) -> Arc<Gathered> {
-    let frame = Frame::of_body(request);
-    frame.within(|| computation.start());
-    let body = poll_fn(|cx| frame.within(|| computation.poll(cx)));
-    match lease {
-        None => body.await,
-        Some(lease) => {
-            tokio::pin!(body);
-            tokio::select! {
-                biased;
-                () = &mut body => {}
-                () = lease.keep() => body.await,
+pub(crate) fn run<'c>(
+    request: &'c Request,
+    computation: &'c mut (dyn Computation + 'c),
+    lease: Option<&'c Lease>,
+) -> Boxed<'c, Arc<Gathered>> {
+    Box::pin(async move {
+        let frame = Frame::of_body(request);
+        frame.within(|| computation.start());
+        let body = poll_fn(|cx| frame.within(|| computation.poll(cx)));
+        match lease {
+            None => body.await,
+            Some(lease) => {
+                tokio::pin!(body);
+                tokio::select! {
+                    biased;
+                    () = &mut body => {}
+                    () = lease.keep() => body.await,
+                }
             }
         }
-    }
-    let mut touched = frame.close();
-    computation.answer().tag(&mut touched);
-    request.site.note_tags(!touched.is_empty());
-    for tag in &request.tags {
-        touched.add(tag.name());
-    }
-    Arc::new(touched)
+        let mut touched = frame.close();
+        computation.answer().tag(&mut touched);
+        request.site.note_tags(!touched.is_empty());
+        for tag in &request.tags {
+            touched.add(tag.name());
+        }
+        Arc::new(touched)
+    })
 }
 
 /// An encoded value or error on its way into the store.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::by_hand::Boxed;
 use crate::cache::Inner;
 use crate::entry::Judged;
 use crate::journal::Position;
@@ -230,16 +231,18 @@ impl Lease {
     /// Renews until the lease is lost or its longest life is over. Never returns before that.
     ///
     /// To be polled beside the body: a body that nobody polls does not keep its lease.
-    pub(crate) async fn keep(&self) {
-        while self.taken.elapsed() < LONGEST {
-            tokio::time::sleep(self.lock_ttl / 3).await;
-            let deadline = self.cache.deadline();
-            let (content, life) = (&self.granted.content, life(self.lock_ttl));
-            let renewed = self.cache.store.renew(&self.key, content, life, deadline);
-            if let Ok(false) = renewed.await {
-                return;
+    pub(crate) fn keep(&self) -> Boxed<'_, ()> {
+        Box::pin(async move {
+            while self.taken.elapsed() < LONGEST {
+                tokio::time::sleep(self.lock_ttl / 3).await;
+                let deadline = self.cache.deadline();
+                let (content, life) = (&self.granted.content, life(self.lock_ttl));
+                let renewed = self.cache.store.renew(&self.key, content, life, deadline);
+                if let Ok(false) = renewed.await {
+                    return;
+                }
             }
-        }
+        })
     }
 
     /// Stores a sealed entry, unless the lease was lost.

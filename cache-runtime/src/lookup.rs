@@ -22,7 +22,7 @@ use crate::freshness::{self, Freshness};
 use crate::lease::{self, Taken};
 use crate::outcome::{Outcome, Served};
 use crate::patience::Patience;
-use crate::places;
+use crate::places::{self, Place};
 use crate::private::Target;
 use crate::refresh;
 use crate::request::{Asked, Landed, Lead, Request, Shared, Wait};
@@ -88,11 +88,19 @@ pub(crate) fn answer<'c>(
     };
     Box::pin(async move {
         let outcome = if forced && request.terms.reads_only {
-            Box::pin(alone(&request.resolved(computation), computation)).await
+            alone(&request.resolved(computation), computation).await
         } else if forced {
-            Box::pin(recompute(&request, computation)).await
+            recompute(&request, computation).await
         } else {
-            read_or_fill(&request, computation).await
+            let deadline = request.cache.deadline();
+            match read(&request, computation, deadline, Whose::Own).await {
+                Read::Answered(outcome, _) => outcome,
+                Read::Miss(judged) => {
+                    let seen = Some((judged, deadline));
+                    fill(&request.resolved(computation), computation, seen).await
+                }
+                Read::Unknown => fill(&request.resolved(computation), computation, None).await,
+            }
         };
         telemetry::answered(request.site, &request.key, outcome);
         outcome
@@ -142,58 +150,49 @@ fn read_at_once(request: &Request, computation: &mut dyn Computation) -> Option<
     }
 }
 
-async fn read_or_fill(request: &Request, computation: &mut dyn Computation) -> Outcome {
-    let deadline = request.cache.deadline();
-    let judged = match read(request, computation, deadline, Whose::Own).await {
-        Read::Answered(outcome, _) => return outcome,
-        Read::Miss(judged) => Some((judged, deadline)),
-        Read::Unknown => None,
-    };
-    // Boxed, so that a call that hits, as most do, is a small future.
-    Box::pin(fill(&request.resolved(computation), computation, judged)).await
-}
-
 /// Answers a call that has missed. `seen` is what it found; `None` where the store can't be asked.
-async fn fill(
-    request: &Request,
-    computation: &mut dyn Computation,
+fn fill<'c>(
+    request: &'c Request,
+    computation: &'c mut (dyn Computation + 'c),
     mut seen: Option<(Judged, Instant)>,
-) -> Outcome {
-    if frame::inside_itself(request) {
-        telemetry::warn_once(request.site, Warning::Recursion, "");
-        return alone(request, computation).await;
-    }
-    if Handle::try_current().is_err() {
-        telemetry::warn_once(request.site, Warning::Runtime, "");
-        return alone(request, computation).await;
-    }
-    if request.terms.reads_only {
-        return alone(request, computation).await;
-    }
-    let reachable = seen.is_some();
-    for _ in 0..MOST_ROUNDS {
-        let waiter = match request.cache.flights.join(&request.flight_key()) {
-            Seat::Waiter(waiter) => waiter,
-            // A dropped leader may have left its lease: to ask for another would be to wait for it.
-            Seat::Leader(leader) if !reachable || leader.baton.is_some() => {
-                return take_over(request, computation, leader, reachable).await;
+) -> Boxed<'c, Outcome> {
+    Box::pin(async move {
+        if frame::inside_itself(request) {
+            telemetry::warn_once(request.site, Warning::Recursion, "");
+            return alone(request, computation).await;
+        }
+        if Handle::try_current().is_err() {
+            telemetry::warn_once(request.site, Warning::Runtime, "");
+            return alone(request, computation).await;
+        }
+        if request.terms.reads_only {
+            return alone(request, computation).await;
+        }
+        let reachable = seen.is_some();
+        for _ in 0..MOST_ROUNDS {
+            let waiter = match request.cache.flights.join(&request.flight_key()) {
+                Seat::Waiter(waiter) => waiter,
+                // A dropped leader may have left its lease: to ask for another would be to wait for it.
+                Seat::Leader(leader) if !reachable || leader.baton.is_some() => {
+                    return take_over(request, computation, leader, reachable).await;
+                }
+                Seat::Leader(leader) => return lead(request, computation, leader, seen).await,
+            };
+            // Its leader may be waiting for the place that this task has.
+            if places::inside(request) {
+                break;
             }
-            Seat::Leader(leader) => return lead(request, computation, leader, seen).await,
-        };
-        // Its leader may be waiting for the place that this task has.
-        if places::inside(request) {
-            break;
+            if stands_in(request, computation).await {
+                return Outcome::Busy;
+            }
+            if let Some(outcome) = wait(request, computation, waiter, reachable).await {
+                return outcome;
+            }
+            // What was seen before the flight is old news.
+            seen = None;
         }
-        if stands_in(request, computation).await {
-            return Outcome::Busy;
-        }
-        if let Some(outcome) = wait(request, computation, waiter, reachable).await {
-            return outcome;
-        }
-        // What was seen before the flight is old news.
-        seen = None;
-    }
-    alone(request, computation).await
+        alone(request, computation).await
+    })
 }
 
 /// Answers with what the function says instead of waiting, if it says anything.
@@ -327,100 +326,128 @@ fn classify(
     Classified::Answered(outcome, hit)
 }
 
-/// Leads a flight: looks, asks for the lease, waits for another process, until there is a value or
-/// it is this caller's to compute. `seen` is what the caller has found already, if it is still news.
-async fn lead(
-    request: &Request,
-    computation: &mut dyn Computation,
-    mut leader: Lead,
-    mut seen: Option<(Judged, Instant)>,
-) -> Outcome {
-    let mut patience = Patience::new(request.policy.wait);
-    let mut place = None;
-    let mut deadline = request.cache.deadline();
-    for _ in 0..MOST_ROUNDS {
-        let judged = if let Some(seen) = seen.take() {
-            deadline = seen.1;
-            seen.0
-        } else {
-            deadline = request.cache.deadline();
-            match look_for_all(request, computation, &mut leader, deadline).await {
-                Read::Answered(outcome, hit) => return share(leader, outcome, &hit),
-                Read::Miss(judged) => judged,
-                Read::Unknown => break,
-            }
-        };
-        // Before the lease: a lease that waits for a place keeps the whole fleet from computing.
-        if place.is_none() {
-            let found = places::wait(request).await;
-            let was_waited_for = found.was_waited_for;
-            place = Some(found);
-            if was_waited_for {
-                continue;
+/// Leads a flight, until there is a value. `seen` is what the caller has found already, if it is still news.
+fn lead<'c>(
+    request: &'c Request,
+    computation: &'c mut (dyn Computation + 'c),
+    leader: Lead,
+    seen: Option<(Judged, Instant)>,
+) -> Boxed<'c, Outcome> {
+    Box::pin(async move {
+        match seek(request, computation, leader, seen).await {
+            Sought::Answered(outcome) => outcome,
+            Sought::Ours { leader, place, deadline } => {
+                compute(request, computation, leader, place, deadline).await
             }
         }
-        let lock_ttl = request.policy.lock_ttl;
-        match lease::take(&request.cache, &request.key, &judged, lock_ttl, deadline).await {
-            Taken::Granted(lease) => {
-                leader.baton = Some(lease);
-                break;
-            }
-            Taken::Pass => {
-                telemetry::step(request.site, &request.key, "a computation failed just now");
-                if faults::on(Fault::PassIsWaitedFor) {
-                    tokio::time::sleep(request.policy.wait).await;
+    })
+}
+
+/// What a leader has come to before its body.
+enum Sought {
+    Answered(Outcome),
+    Ours { leader: Lead, place: Place, deadline: Instant },
+}
+
+/// Looks, asks for the lease, waits for another process, until there is a value or it is this caller's to compute.
+fn seek<'c>(
+    request: &'c Request,
+    computation: &'c mut (dyn Computation + 'c),
+    mut leader: Lead,
+    mut seen: Option<(Judged, Instant)>,
+) -> Boxed<'c, Sought> {
+    Box::pin(async move {
+        let mut patience = Patience::new(request.policy.wait);
+        let mut place = None;
+        let mut deadline = request.cache.deadline();
+        for _ in 0..MOST_ROUNDS {
+            let judged = if let Some(seen) = seen.take() {
+                deadline = seen.1;
+                seen.0
+            } else {
+                deadline = request.cache.deadline();
+                match look_for_all(request, computation, &mut leader, deadline).await {
+                    Read::Answered(outcome, hit) => {
+                        return Sought::Answered(share(leader, outcome, &hit));
+                    }
+                    Read::Miss(judged) => judged,
+                    Read::Unknown => break,
                 }
-                break;
-            }
-            Taken::Unknown(error) => {
-                telemetry::store_trouble(request.site, &request.key, &error);
-                break;
-            }
-            Taken::Changed => {}
-            Taken::Held(content) => {
-                telemetry::step(request.site, &request.key, "another process computes");
-                if stands_in(request, computation).await {
-                    return Outcome::Busy;
+            };
+            // Before the lease: a lease that waits for a place keeps the whole fleet from computing.
+            if place.is_none() {
+                let found = places::wait(request).await;
+                let was_waited_for = found.was_waited_for;
+                place = Some(found);
+                if was_waited_for {
+                    continue;
                 }
-                // No body of this function runs meanwhile.
-                place = None;
-                let until = patience.until();
-                let waited = request.cache.store.wait_for_lease(&request.key, &content, until);
-                match waited.await {
-                    Ok(Waited::Ended) => {}
-                    Ok(Waited::TimedOut) => break,
-                    Err(error) => {
-                        telemetry::store_trouble(request.site, &request.key, &error);
-                        break;
+            }
+            let lock_ttl = request.policy.lock_ttl;
+            match lease::take(&request.cache, &request.key, &judged, lock_ttl, deadline).await {
+                Taken::Granted(lease) => {
+                    leader.baton = Some(lease);
+                    break;
+                }
+                Taken::Pass => {
+                    telemetry::step(request.site, &request.key, "a computation failed just now");
+                    if faults::on(Fault::PassIsWaitedFor) {
+                        tokio::time::sleep(request.policy.wait).await;
+                    }
+                    break;
+                }
+                Taken::Unknown(error) => {
+                    telemetry::store_trouble(request.site, &request.key, &error);
+                    break;
+                }
+                Taken::Changed => {}
+                Taken::Held(content) => {
+                    telemetry::step(request.site, &request.key, "another process computes");
+                    if stands_in(request, computation).await {
+                        return Sought::Answered(Outcome::Busy);
+                    }
+                    // No body of this function runs meanwhile.
+                    place = None;
+                    let until = patience.until();
+                    let waited = request.cache.store.wait_for_lease(&request.key, &content, until);
+                    match waited.await {
+                        Ok(Waited::Ended) => {}
+                        Ok(Waited::TimedOut) => break,
+                        Err(error) => {
+                            telemetry::store_trouble(request.site, &request.key, &error);
+                            break;
+                        }
                     }
                 }
             }
         }
-    }
-    let place = match place {
-        Some(place) => place,
-        None => places::wait(request).await,
-    };
-    compute(request, computation, leader, place, deadline).await
+        let place = match place {
+            Some(place) => place,
+            None => places::wait(request).await,
+        };
+        Sought::Ours { leader, place, deadline }
+    })
 }
 
 /// Goes on for a leader that is gone, with the lease it may have left, or without one where the store
 /// can't be asked.
-async fn take_over(
-    request: &Request,
-    computation: &mut dyn Computation,
+fn take_over<'c>(
+    request: &'c Request,
+    computation: &'c mut (dyn Computation + 'c),
     mut leader: Lead,
     reachable: bool,
-) -> Outcome {
-    let place = match places::now(request) {
-        Ok(place) => place,
-        // Nobody works under the lease meanwhile: it is given back, to ask again in time.
-        Err(_) if leader.baton.take().is_some() && reachable => {
-            return lead(request, computation, leader, None).await;
-        }
-        Err(_) => places::wait(request).await,
-    };
-    compute(request, computation, leader, place, request.cache.deadline()).await
+) -> Boxed<'c, Outcome> {
+    Box::pin(async move {
+        let place = match places::now(request) {
+            Ok(place) => place,
+            // Nobody works under the lease meanwhile: it is given back, to ask again in time.
+            Err(_) if leader.baton.take().is_some() && reachable => {
+                return lead(request, computation, leader, None).await;
+            }
+            Err(_) => places::wait(request).await,
+        };
+        compute(request, computation, leader, place, request.cache.deadline()).await
+    })
 }
 
 /// Looks into the store for all who have joined until now: the look is sent after all their calls.
@@ -447,57 +474,59 @@ fn share(leader: Lead, outcome: Outcome, hit: &Shareable) -> Outcome {
 
 /// Waits for the flight's leader. `reachable` is whether this caller has found the store so. `None`: the leader has
 /// found something stored that is too old for this call.
-async fn wait(
-    request: &Request,
-    computation: &mut dyn Computation,
+fn wait<'c>(
+    request: &'c Request,
+    computation: &'c mut (dyn Computation + 'c),
     waiter: Wait,
     reachable: bool,
-) -> Option<Outcome> {
-    let landing = waiter.land(Patience::new(request.policy.wait).for_leader()).await;
-    drop(waiter);
-    Some(match landing {
-        Landing::Shared(Landed { served: Some(served), .. })
-            if request
-                .terms
-                .refuse(served.life(), request.cache.store.latest_now(&request.key)) =>
-        {
-            return None;
-        }
-        Landing::Shared(landed) => {
-            let adopted = match &landed.shared {
-                Shared::Stored(written, payload) => {
-                    computation.answer().adopt(*written, payload).is_ok()
+) -> Boxed<'c, Option<Outcome>> {
+    Box::pin(async move {
+        let landing = waiter.land(Patience::new(request.policy.wait).for_leader()).await;
+        drop(waiter);
+        Some(match landing {
+            Landing::Shared(Landed { served: Some(served), .. })
+                if request
+                    .terms
+                    .refuse(served.life(), request.cache.store.latest_now(&request.key)) =>
+            {
+                return None;
+            }
+            Landing::Shared(landed) => {
+                let adopted = match &landed.shared {
+                    Shared::Stored(written, payload) => {
+                        computation.answer().adopt(*written, payload).is_ok()
+                    }
+                    Shared::Failed(failure) => computation.answer().adopt_failure(failure),
+                    Shared::Nothing => false,
+                };
+                if !adopted {
+                    return Some(alone(request, computation).await);
                 }
-                Shared::Failed(failure) => computation.answer().adopt_failure(failure),
-                Shared::Nothing => false,
-            };
-            if !adopted {
-                return Some(alone(request, computation).await);
+                frame::hand_on(Some(&request.cache), &landed.touched);
+                Outcome::Shared(landed.served)
             }
-            frame::hand_on(Some(&request.cache), &landed.touched);
-            Outcome::Shared(landed.served)
-        }
-        Landing::TookOver(leader) if leader.baton.is_none() && reachable => {
-            lead(request, computation, leader, None).await
-        }
-        Landing::TookOver(leader) => take_over(request, computation, leader, reachable).await,
-        Landing::Deposed(mut leader) => {
-            // The other one was slow, or is at it still; what it computes may be stored by now.
-            let deadline = request.cache.deadline();
-            match look_for_all(request, computation, &mut leader, deadline).await {
-                Read::Answered(outcome, hit) => share(leader, outcome, &hit),
-                Read::Miss(_) | Read::Unknown => {
-                    let place = places::wait(request).await;
-                    compute(request, computation, leader, place, deadline).await
+            Landing::TookOver(leader) if leader.baton.is_none() && reachable => {
+                lead(request, computation, leader, None).await
+            }
+            Landing::TookOver(leader) => take_over(request, computation, leader, reachable).await,
+            Landing::Deposed(mut leader) => {
+                // The other one was slow, or is at it still; what it computes may be stored by now.
+                let deadline = request.cache.deadline();
+                match look_for_all(request, computation, &mut leader, deadline).await {
+                    Read::Answered(outcome, hit) => share(leader, outcome, &hit),
+                    Read::Miss(_) | Read::Unknown => {
+                        let place = places::wait(request).await;
+                        compute(request, computation, leader, place, deadline).await
+                    }
                 }
             }
-        }
-        Landing::OutOfPatience => {
-            // Somebody may have stored a value meanwhile, in this process or in another.
-            match read(request, computation, request.cache.deadline(), Whose::Own).await {
-                Read::Answered(outcome, _) => outcome,
-                Read::Miss(_) | Read::Unknown => alone(request, computation).await,
+            Landing::OutOfPatience => {
+                // Somebody may have stored a value meanwhile, in this process or in another.
+                match read(request, computation, request.cache.deadline(), Whose::Own).await {
+                    Read::Answered(outcome, _) => outcome,
+                    Read::Miss(_) | Read::Unknown => alone(request, computation).await,
+                }
             }
-        }
+        })
     })
 }

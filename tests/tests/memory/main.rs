@@ -7,6 +7,7 @@ mod flights;
 mod history;
 mod leases;
 mod mistakes;
+mod nesting;
 mod origin;
 mod per_call;
 mod places;
