@@ -2,13 +2,13 @@
 
 use syn::ext::IdentExt;
 use syn::visit::Visit;
-use syn::{BinOp, Expr, ExprPath, PatIdent, UnOp};
+use syn::{BinOp, Expr, ExprPath, PatIdent, UnOp, parse_quote};
 
 use crate::args::{Args, Given};
 use crate::function::Function;
 use crate::generics::Names;
 use crate::params::Param;
-use crate::spelling::{is_bool, is_duration};
+use crate::spelling::{is_bool, is_duration, is_optional_transaction, is_transaction};
 
 /// The parameter that is the cache says where a value lives, not which one it is; one that only holds
 /// the cache (`cache = state.cache`) may hold more, and has to be accounted for. What only says how to call is
@@ -24,7 +24,29 @@ pub(crate) fn aside(args: &Args, asked: &Asked, function: &Function, params: &[P
         .filter(|param| asked.sets_aside(param).is_some())
         .map(|param| param.ident.unraw().to_string())
         .filter(|name| always.contains(name) || !function.body_mentions(name));
-    cache.into_iter().chain(flags).collect()
+    let transactions = params
+        .iter()
+        .filter(|_| args.bypass_if.is_none())
+        .filter_map(|param| in_transaction(param).map(|_| param.ident.unraw().to_string()));
+    cache.into_iter().chain(flags).chain(transactions).collect()
+}
+
+/// What bypasses the cache where nothing else is said: rows that are not committed yet must be seen by their own
+/// transaction, and published by none.
+pub(crate) fn in_transactions(params: &[Param]) -> Option<Expr> {
+    params.iter().filter_map(in_transaction).reduce(|one, other| parse_quote!(#one || #other))
+}
+
+/// Whether a call hands over an open transaction.
+fn in_transaction(param: &Param) -> Option<Expr> {
+    let ident = &param.ident;
+    if param.is_self() {
+        None
+    } else if is_transaction(&param.ty) {
+        Some(parse_quote!(true))
+    } else {
+        is_optional_transaction(&param.ty).then(|| parse_quote!(#ident.is_some()))
+    }
 }
 
 /// The arguments that say how to call, with the variables that each reads.

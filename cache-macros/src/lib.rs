@@ -96,7 +96,7 @@ use proc_macro::TokenStream;
 ///   that can change the value. What only says how to call counts as skipped where the body does not read it too
 ///   (or where it alone decides that the cache is bypassed): a `bool` that `bypass_if`, `refresh_if`, `no_store_if`,
 ///   `max_age` or `busy` asks, a `Duration` or an `Option` of one that `max_age` asks, and what `busy` asks. So does a
-///   parameter called `_`, which the body cannot see;
+///   parameter called `_`, which the body cannot see, and an open transaction (below);
 /// - values are percent-escaped, and two placeholders stand apart by a character that is escaped
 ///   in values: `:`, `/`, `|`, white space or a control character; a digest, `{x:hash}`, is of one
 ///   length and needs none;
@@ -149,6 +149,13 @@ use proc_macro::TokenStream;
 /// Without `refresh_before` the body runs inline and borrows, so `&mut` parameters just work.
 /// With it every parameter must be `Clone` (behind `&`, `ToOwned`), since the refresh outlives
 /// the call; a `&self` method clones `Self`, so take `self: Arc<Self>` where that is dear.
+///
+/// A call that is handed an open transaction bypasses the cache: rows that are not committed yet must be seen by their own
+/// transaction, and published by none. Such a parameter is known by the name of its type, `Transaction<'_, Postgres>`,
+/// `PgTransaction`, `DatabaseTransaction` or any other that ends so, behind references too; of an `Option` of one,
+/// `None` uses the cache. What is not told by its type (a connection of `diesel-async`, an enum of pool and transaction)
+/// is told by `bypass_if`, as in `bypass_if = conn.is_in_transaction()`; a `bypass_if` of its own takes the place of this
+/// rule, and `bypass_if = false` has a transaction share what it reads.
 ///
 /// The attribute works as it is in inherent `impl`s, on methods and on functions without a receiver. The
 /// latter are told apart from free functions by the word `Self`, which must occur in them. In the

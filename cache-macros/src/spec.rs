@@ -7,7 +7,7 @@ use syn::visit::Visit;
 use syn::{Expr, ExprAsync, ExprClosure, ExprTry, Path, Type, Visibility};
 
 use crate::args::{self, Args, Compression, Given, Rebinding};
-use crate::asked::{Asked, aside};
+use crate::asked::{Asked, aside, in_transactions};
 use crate::block::Block;
 use crate::errors::Errors;
 use crate::function::Function;
@@ -161,7 +161,7 @@ fn check(
         clearable: args.clearable.is_some(),
         identity,
         cache: given(args.cache),
-        bypass_if: given(args.bypass_if),
+        bypass_if: given(args.bypass_if).or_else(|| in_transactions(&params)),
         refresh_if: given(args.refresh_if),
         no_store_if: given(args.no_store_if),
         busy: given(args.busy),

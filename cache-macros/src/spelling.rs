@@ -73,6 +73,30 @@ pub(crate) fn is_duration(ty: &Type) -> bool {
     }
 }
 
+/// An open transaction, by the name of its type: `Transaction` of sqlx and `rusqlite`, `PgTransaction`,
+/// `DatabaseTransaction` of `SeaORM`.
+pub(crate) fn is_transaction(ty: &Type) -> bool {
+    match ungrouped(ty) {
+        Type::Reference(reference) => is_transaction(&reference.elem),
+        Type::Path(path) => {
+            path.path.segments.last().is_some_and(|last| names_transaction(&last.ident.to_string()))
+        }
+        _ => false,
+    }
+}
+
+/// An `Option` of one.
+pub(crate) fn is_optional_transaction(ty: &Type) -> bool {
+    match ungrouped(ty) {
+        Type::Reference(reference) => is_optional_transaction(&reference.elem),
+        _ => is_option(ty) && first_type_argument(ty).is_some_and(is_transaction),
+    }
+}
+
+pub(crate) fn names_transaction(name: &str) -> bool {
+    name.ends_with("Transaction")
+}
+
 /// A `bool` that is called like the wish for a new value.
 pub(crate) fn is_flag(param: &Param, name: &str) -> bool {
     const WISHES: [&str; 12] = [

@@ -79,12 +79,12 @@ pub(crate) fn compute<'c>(
 
 /// Answers those who share the product, commits it, and ends the flight for those who came too late:
 /// they find it stored. Goes on if the caller is dropped meanwhile. Says whether it was stored.
-fn publish<'c>(
-    request: &'c Request,
+fn publish(
+    request: &Request,
     mut leader: Lead,
     product: Product,
     landed: Landed,
-) -> Boxed<'c, bool> {
+) -> Boxed<'_, bool> {
     Box::pin(async move {
         let touched = Arc::clone(&landed.touched);
         leader.announce(landed);

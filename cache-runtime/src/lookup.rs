@@ -344,6 +344,7 @@ fn lead<'c>(
 }
 
 /// What a leader has come to before its body.
+#[expect(clippy::large_enum_variant, reason = "one for each miss, and not kept")]
 enum Sought {
     Answered(Outcome),
     Ours { leader: Lead, place: Place, deadline: Instant },

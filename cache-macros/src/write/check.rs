@@ -15,6 +15,7 @@ use crate::key::Scope;
 use crate::params::{self, Param};
 use crate::policy;
 use crate::signature::first_impl_trait;
+use crate::spelling::names_transaction;
 use crate::tags::{self, Asks, RETURNED, Tag};
 use crate::write::args::{self, Args, Target};
 
@@ -189,7 +190,7 @@ fn check_transaction(args: &Args, function: &Function, errors: &Errors) {
                 .sig
                 .inputs
                 .iter()
-                .find(|input| names_in(input).iter().any(|name| name.ends_with("Transaction")));
+                .find(|input| names_in(input).iter().any(|name| names_transaction(name)));
             if let Some(input) = takes {
                 errors.on(
                     input,

@@ -16,4 +16,5 @@ mod scopes;
 mod stored_as;
 mod stored_errors;
 mod tags;
+mod transactions;
 mod writes;

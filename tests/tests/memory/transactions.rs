@@ -1,0 +1,83 @@
+//! Calls that are handed an open transaction: what is in it is not committed yet.
+
+use std::sync::Mutex;
+
+use redis_cached::{Cache, redis_cached};
+
+use crate::origin::{Origin, memory, settle};
+
+/// As sqlx spells it.
+struct Transaction<'c, Db> {
+    written: Mutex<usize>,
+    _of: (&'c (), std::marker::PhantomData<Db>),
+}
+
+impl<Db> Transaction<'_, Db> {
+    fn begun() -> Self {
+        Self { written: Mutex::new(0), _of: (&(), std::marker::PhantomData) }
+    }
+
+    /// What the transaction itself reads: with what it has written.
+    async fn read(&self, origin: &Origin) -> usize {
+        let committed = origin.read().await;
+        committed + *self.written.lock().unwrap()
+    }
+}
+
+struct Postgres;
+type DatabaseTransaction = Transaction<'static, Postgres>;
+
+#[redis_cached(key = "row:{id}", ttl = "1h", same_entries_as = row, skip(origin), cache = cache)]
+async fn row_inside(
+    cache: &Cache,
+    origin: &Origin,
+    tx: &mut Transaction<'_, Postgres>,
+    id: u64,
+) -> usize {
+    tx.read(origin).await
+}
+
+#[redis_cached(key = "row:{id}", ttl = "1h", skip(origin), cache = cache)]
+async fn row(cache: &Cache, origin: &Origin, tx: Option<&DatabaseTransaction>, id: u64) -> usize {
+    match tx {
+        Some(tx) => tx.read(origin).await,
+        None => origin.read().await,
+    }
+}
+
+/// Its author knows that what it reads never changes.
+#[redis_cached(key = "constant:{id}", ttl = "1h", skip(origin, tx), cache = cache, bypass_if = false)]
+async fn constant(
+    cache: &Cache,
+    origin: &Origin,
+    tx: &mut Transaction<'_, Postgres>,
+    id: u64,
+) -> usize {
+    tx.read(origin).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_rows_that_are_not_committed_are_seen_by_their_transaction_and_published_by_none() {
+    let (cache, origin) = (memory().await, Origin::open());
+    let mut tx = Transaction::<Postgres>::begun();
+    assert_eq!(row(&cache, &origin, None, 1).await, 1);
+    *tx.written.lock().unwrap() = 100;
+
+    assert_eq!(row_inside(&cache, &origin, &mut tx, 1).await, 101, "its own write");
+    assert_eq!(row(&cache, &origin, Some(&tx), 1).await, 101, "also where it may be handed over");
+    assert_eq!(row_inside_refresh(&cache, &origin, &mut tx, 1).await, 101);
+    settle().await;
+    assert_eq!(origin.bodies(), 4, "each has run its body");
+    assert_eq!(row(&cache, &origin, None, 1).await, 1, "and has stored nothing");
+    assert_eq!(origin.bodies(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_condition_of_its_own_takes_the_place_of_the_rule() {
+    let (cache, origin) = (memory().await, Origin::open());
+    let mut tx = Transaction::<Postgres>::begun();
+    for _ in 0..2 {
+        assert_eq!(constant(&cache, &origin, &mut tx, 1).await, 1);
+    }
+    assert_eq!(origin.bodies(), 1);
+}
