@@ -61,6 +61,7 @@ impl Asked {
             ("no_store_if", &args.no_store_if),
             ("max_age", &args.max_age),
             ("busy", &args.busy),
+            ("accept_if", &args.accept_if),
         ];
         let asked = |(argument, given): (_, &Option<Given<Expr>>)| {
             Some((argument, variables_of(&given.as_ref()?.value)))
@@ -69,14 +70,16 @@ impl Asked {
     }
 
     /// The argument because of which this parameter may be left out of the key: of a `bool` that says how to call, a
-    /// duration in `max_age`, and whatever is answered instead of waiting. What else they ask may influence the
+    /// duration in `max_age`, and whatever is answered instead of waiting, or decides which stored values are taken. What else they ask may influence the
     /// value.
     pub(crate) fn sets_aside(&self, param: &Param) -> Option<&'static str> {
         let name = param.ident.unraw().to_string();
         let is_told_by = |argument: &str| {
             is_bool(&param.ty)
                 || (argument == "max_age" && is_duration(&param.ty))
-                || (argument == "busy" && !param.is_self() && param.pattern.is_none())
+                || (matches!(argument, "busy" | "accept_if")
+                    && !param.is_self()
+                    && param.pattern.is_none())
         };
         let mut asking = self.0.iter().filter(|(_, names)| names.contains(&name));
         asking.find(|(argument, _)| is_told_by(argument)).map(|(argument, _)| *argument)

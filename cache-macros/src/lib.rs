@@ -42,7 +42,7 @@ use proc_macro::TokenStream;
 /// | `none_ttl` | the ttl of a stored `None`: a duration | `ttl` |
 /// | `ttl_with` | closure or path, `fn(&T) -> Duration`: the value decides; zero is not stored | – |
 /// | `cache_if` | closure or path, `fn(&T) -> bool`: may this value be stored? If not, it is returned, and the old entry is removed | all |
-/// | `accept_if` | closure or path, `fn(&T) -> bool`: may this stored value be served? If not, it is computed anew | all |
+/// | `accept_if` | closure or path, `fn(&T) -> bool`: may this stored value be served? If not, it is computed anew. It may ask for parameters, as in `\|user\| user.version >= at_least`: then each call judges for itself, and `peek` for nobody | all |
 /// | `cache_err_if` | closure or path, `fn(&E) -> bool`: which errors of a `Result` are stored, those that are `Serialize + DeserializeOwned`; needs one of the next two | none |
 /// | `err_ttl` | the ttl of a stored error: a duration | – |
 /// | `err_ttl_with` | closure or path, `fn(&E) -> Duration`: the error decides; zero is not stored | – |
@@ -95,7 +95,7 @@ use proc_macro::TokenStream;
 /// - every parameter is in the key or in `skip`, and so is `self`, and each type or const parameter
 ///   that can change the value. What only says how to call counts as skipped where the body does not read it too
 ///   (or where it alone decides that the cache is bypassed): a `bool` that `bypass_if`, `refresh_if`, `no_store_if`,
-///   `max_age` or `busy` asks, a `Duration` or an `Option` of one that `max_age` asks, and what `busy` asks. So does a
+///   `max_age` or `busy` asks, a `Duration` or an `Option` of one that `max_age` asks, and what `busy` or `accept_if` asks. So does a
 ///   parameter called `_`, which the body cannot see, and an open transaction (below);
 /// - values are percent-escaped, and two placeholders stand apart by a character that is escaped
 ///   in values: `:`, `/`, `|`, white space or a control character; a digest, `{x:hash}`, is of one

@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::visit::Visit;
-use syn::{Expr, ExprAsync, ExprClosure, ExprTry, Path, Type, Visibility};
+use syn::{Expr, ExprAsync, ExprClosure, ExprTry, PatIdent, Path, Type, Visibility};
 
 use crate::args::{self, Args, Compression, Given, Rebinding};
 use crate::asked::{Asked, aside, in_transactions};
@@ -456,6 +456,19 @@ fn check_refresh_with(args: &Args, scope: &Scope<'_>, key: Option<&Key>, tags: &
     }
 }
 
+/// The names of a closure's own parameters.
+fn bound_by(closure: &ExprClosure) -> Names {
+    struct Finder(Names);
+    impl Visit<'_> for Finder {
+        fn visit_pat_ident(&mut self, pat: &PatIdent) {
+            self.0.insert(pat.ident.unraw().to_string());
+        }
+    }
+    let mut finder = Finder(Names::new());
+    closure.inputs.iter().for_each(|input| finder.visit_pat(input));
+    finder.0
+}
+
 /// The first `?` that would end the function around.
 fn question_of(expr: &Expr) -> Option<ExprTry> {
     struct Finder(Option<ExprTry>);
@@ -507,6 +520,29 @@ impl Spec {
     /// How the background refresh makes this parameter anew, if it does.
     pub(crate) fn replacement(&self, param: &Param) -> Option<&Rebinding> {
         self.refresh_with.iter().find(|made| made.param.unraw() == param.ident.unraw())
+    }
+
+    /// The parameters that a closure of the attribute mentions, apart from those that go by the names of its own.
+    pub(crate) fn mentioned_in_closure(&self, expr: &Expr) -> Vec<&Param> {
+        let own = match expr {
+            Expr::Closure(closure) => bound_by(closure),
+            _ => Names::new(),
+        };
+        let mut mentioned = self.mentioned(expr);
+        mentioned.retain(|param| {
+            let names = param.names();
+            let names = names.iter().map(|name| name.unraw().to_string());
+            names.into_iter().any(|name| !own.contains(&name))
+        });
+        mentioned
+    }
+
+    /// Whether a call says by its arguments which stored values it takes.
+    pub(crate) fn accepts_by_arguments(&self) -> Option<&Expr> {
+        self.values
+            .accept_if
+            .as_ref()
+            .filter(|closure| !self.mentioned_in_closure(closure).is_empty())
     }
 
     /// The names that an expression of the attribute mentions, of those that parameters bind.

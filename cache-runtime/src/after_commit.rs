@@ -48,8 +48,8 @@ pub(crate) struct Batch(HashSet<Subject>);
 /// - Rolled back: [`discard`](Self::discard).
 /// - **Unknown**, because the commit has returned an error, or because the future was dropped, by a client that has
 ///   gone or a panic: do nothing. What is dropped is sent behind the caller, at once and again for ten seconds, in
-///   pauses that double, since COMMIT may still be on its way; where that fails it is tried for five minutes, and an
-///   error event tells if it could not be. [`Cache::shutdown`] sends it for the last time. An invalidation too many
+///   pauses that double to half a second, since COMMIT may still be on its way; where that fails it is tried for five
+///   minutes, and an error event tells if it could not be. [`Cache::shutdown`] sends it for the last time. An invalidation too many
 ///   costs a body; one too few is a wrong answer.
 ///
 /// ```

@@ -85,22 +85,22 @@ pub(crate) struct Outgoing {
 ///
 /// One method, and not one for each thing that may be wanted: every function has a copy of it.
 pub(crate) trait Source<R>: Send {
-    fn give(&mut self, wanted: Wanted<'_>) -> Given<'_, R>;
+    fn give(&mut self, wanted: Wanted<'_, R>) -> Given<'_, R>;
 }
 
 /// A body that runs.
 pub(crate) type Body<'b, R> = Pin<Box<dyn Future<Output = R> + Send + 'b>>;
 
 /// What is wanted of a function.
-pub(crate) enum Wanted<'w> {
+pub(crate) enum Wanted<'w, R> {
     Target,
     Body,
     /// Borrowed, so that to tell these three apart costs each function no arithmetic.
-    Rare(&'w mut Rare<'w>),
+    Rare(&'w mut Rare<'w, R>),
 }
 
 /// What most functions have nothing to give for, and so no code.
-pub enum Rare<'w> {
+pub enum Rare<'w, R> {
     /// The same call with arguments of its own.
     Background,
     /// What was said of how long values live, for these arguments.
@@ -110,7 +110,9 @@ pub enum Rare<'w> {
     /// The answer for who would have to wait.
     StandIn,
     /// What is returned, of what is stored as another type.
-    Loaded(Payload<'w>),
+    Load(Payload<'w>, &'w mut Loaded<R>),
+    /// Whether the call takes what is stored, where that depends on the arguments.
+    Accept(&'w R, &'w mut bool),
     /// What writes the answer, where it is stored as another type.
     Saver,
 }
@@ -122,8 +124,6 @@ pub enum Given<'b, R> {
     Body(Body<'b, R>),
     /// As a body that has ended: by itself it would make this larger for every function.
     StandIn(Body<'static, R>),
-    /// In a box, for the same reason.
-    Loaded(Box<Loaded<R>>),
     Saver(Saver<R>),
 }
 
@@ -143,11 +143,11 @@ pub struct Background(Box<dyn Computation>);
 /// What a function has to give besides a target and a body: one thing after the other, each with the `rest` behind it.
 pub trait Giving<A, R>: Send {
     #[doc(hidden)]
-    fn give(&self, args: &A, rare: &mut Rare<'_>) -> Given<'static, R>;
+    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R>;
 }
 
 impl<A, R> Giving<A, R> for () {
-    fn give(&self, _: &A, _: &mut Rare<'_>) -> Given<'static, R> {
+    fn give(&self, _: &A, _: &mut Rare<'_, R>) -> Given<'static, R> {
         Given::Nothing
     }
 }
@@ -159,7 +159,7 @@ pub struct Said<A, X> {
 }
 
 impl<A, R, X: Giving<A, R>> Giving<A, R> for Said<A, X> {
-    fn give(&self, args: &A, rare: &mut Rare<'_>) -> Given<'static, R> {
+    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R> {
         match rare {
             Rare::Policy(policy) => {
                 (self.say)(args, policy);
@@ -177,7 +177,7 @@ pub struct Stated<A, X> {
 }
 
 impl<A, R, X: Giving<A, R>> Giving<A, R> for Stated<A, X> {
-    fn give(&self, args: &A, rare: &mut Rare<'_>) -> Given<'static, R> {
+    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R> {
         match rare {
             Rare::Terms(terms) => {
                 (self.state)(args, terms);
@@ -195,9 +195,29 @@ pub struct StandIn<A, R, X> {
 }
 
 impl<A, R: Send + 'static, X: Giving<A, R>> Giving<A, R> for StandIn<A, R, X> {
-    fn give(&self, args: &A, rare: &mut Rare<'_>) -> Given<'static, R> {
+    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R> {
         match rare {
             Rare::StandIn => Given::StandIn(Box::pin(ready((self.make)(args)))),
+            rare => self.rest.give(args, rare),
+        }
+    }
+}
+
+/// Which stored values a call takes.
+pub struct Accepting<A, T, R, X> {
+    shape: fn() -> Shape<T, R>,
+    accept: fn(&A, &T) -> bool,
+    rest: X,
+}
+
+impl<A, T, R, X: Giving<A, R>> Giving<A, R> for Accepting<A, T, R, X> {
+    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R> {
+        match rare {
+            Rare::Accept(returned, accepted) => {
+                let value = (self.shape)().value(returned);
+                **accepted = value.is_some_and(|value| (self.accept)(args, value));
+                Given::Nothing
+            }
             rare => self.rest.give(args, rare),
         }
     }
@@ -213,14 +233,14 @@ pub struct Converting<A, T, S, R, X> {
 }
 
 impl<A, T: 'static, S, R: 'static, X: Giving<A, R>> Giving<A, R> for Converting<A, T, S, R, X> {
-    fn give(&self, args: &A, rare: &mut Rare<'_>) -> Given<'static, R> {
+    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R> {
         match rare {
-            Rare::Loaded(Payload { codec, bytes }) => {
-                let loaded = (self.decode)(*codec, bytes).and_then(|stored| {
+            Rare::Load(Payload { codec, bytes }, loaded) => {
+                loaded.0 = (self.decode)(*codec, bytes).and_then(|stored| {
                     let value = (self.load)(args, stored).ok_or(DecodeError::NotLoaded)?;
                     Ok((self.shape)().of_value(value))
                 });
-                Given::Loaded(Box::new(Loaded(loaded)))
+                Given::Nothing
             }
             Rare::Saver => Given::Saver((self.save)(args).returning(self.shape)),
             rare => self.rest.give(args, rare),
@@ -242,7 +262,7 @@ where
     Fut: Future<Output = R> + Send + 'static,
     X: Giving<A, R>,
 {
-    fn give(&self, args: &A, rare: &mut Rare<'_>) -> Given<'static, R> {
+    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R> {
         match rare {
             Rare::Background => {
                 let mut slot: Slot<'static, R, Box<dyn Returned<R>>> =
@@ -283,7 +303,12 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
             Err(DecodeError::NotLoaded) => return Ok(Offered::NotLoaded),
             decoded => decoded?,
         };
-        if !self.returns.accepts(&value) {
+        let accepted = self.returns.accepts(&value).unwrap_or_else(|| {
+            let mut accepted = false;
+            self.give(Wanted::Rare(&mut Rare::Accept(&value, &mut accepted)));
+            accepted
+        });
+        if !accepted {
             return Ok(Offered::Refused);
         }
         self.value = Some(value);
@@ -323,16 +348,16 @@ impl<'c, R, K: Deref<Target: Returned<R>>> Slot<'c, R, K> {
     fn decode(&mut self, written: Written, payload: &[u8]) -> Result<R, DecodeError> {
         let source = &mut self.source;
         self.returns.decode(written, payload, &mut |codec, bytes| {
-            let wanted = Wanted::Rare(&mut Rare::Loaded(Payload { codec, bytes }));
-            match source.as_mut().map(|source| source.give(wanted)) {
-                Some(Given::Loaded(loaded)) => loaded.0,
-                _ => Err(DecodeError::NotLoaded),
+            let mut loaded = Loaded(Err(DecodeError::NotLoaded));
+            if let Some(source) = source {
+                source.give(Wanted::Rare(&mut Rare::Load(Payload { codec, bytes }, &mut loaded)));
             }
+            loaded.0
         })
     }
 
     /// What is wanted of the function, as long as it has the arguments.
-    fn give(&mut self, wanted: Wanted<'_>) -> Given<'_, R> {
+    fn give(&mut self, wanted: Wanted<'_, R>) -> Given<'_, R> {
         self.source.as_mut().map_or(Given::Nothing, |source| source.give(wanted))
     }
 
@@ -433,6 +458,19 @@ impl<K, A, C, N, F, Fut, X> Call<K, A, C, N, F, Fut, X> {
         Call { forced, returns, own: Own { args, chosen, target, body, future, rare } }
     }
 
+    /// Says which stored values this call takes.
+    #[must_use]
+    pub fn accepting<T, R>(
+        self,
+        shape: fn() -> Shape<T, R>,
+        accept: fn(&A, &T) -> bool,
+    ) -> Call<K, A, C, N, F, Fut, Accepting<A, T, R, X>> {
+        let Self { forced, returns, own } = self;
+        let Own { args, chosen, target, body, future, rare: rest } = own;
+        let rare = Accepting { shape, accept, rest };
+        Call { forced, returns, own: Own { args, chosen, target, body, future, rare } }
+    }
+
     /// Has another type stored than is returned.
     #[must_use]
     pub fn converting<S: Stored, G: Format, T, R>(
@@ -507,7 +545,7 @@ where
     Fut: Future<Output = R> + Send,
     X: Giving<A, R>,
 {
-    fn give(&mut self, wanted: Wanted<'_>) -> Given<'_, R> {
+    fn give(&mut self, wanted: Wanted<'_, R>) -> Given<'_, R> {
         let Some(args) = &self.args else { return Given::Nothing };
         match wanted {
             Wanted::Target => Given::Target((self.target)(args, self.chosen.made())),

@@ -187,8 +187,8 @@ impl<T, R, E, X: Says<T>> Returned<R> for Erring<T, R, E, X> {
         }
     }
 
-    fn accepts(&self, returned: &R) -> bool {
-        (self.error)(returned).is_some() || self.values.accepts(returned)
+    fn accepts(&self, returned: &R) -> Option<bool> {
+        if (self.error)(returned).is_some() { Some(true) } else { self.values.accepts(returned) }
     }
 
     fn encode(&self, returned: &R, saver: Option<&Saver<R>>) -> Result<Outgoing, EncodeError> {

@@ -22,6 +22,8 @@ const UNDER_WAY: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(300);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause where the server answers: so long may an old value stand after a COMMIT that arrives late.
+const BETWEEN_REPEATS: Duration = Duration::from_millis(500);
 /// So many keys and tags of one cache wait. Beyond that, all entries of a clearable cache are meant.
 const MOST: usize = 65_536;
 
@@ -172,7 +174,8 @@ impl LeftBehind {
             } else {
                 turn.reached |= confirmed;
                 turn.due = now + turn.pause;
-                turn.pause = (turn.pause * 2).min(LONGEST_PAUSE);
+                let longest = if confirmed { BETWEEN_REPEATS } else { LONGEST_PAUSE };
+                turn.pause = (turn.pause * 2).min(longest);
             }
         }
         drop(waiting);

@@ -494,6 +494,14 @@ fn wait<'c>(
             }
             Landing::Shared(landed) => {
                 let adopted = match &landed.shared {
+                    // What is found stored is for each call to accept.
+                    Shared::Stored(written, payload) if landed.served.is_some() => {
+                        match computation.answer().accept(*written, payload) {
+                            Ok(Offered::Accepted) => true,
+                            Ok(Offered::Refused | Offered::NotLoaded) => return None,
+                            Err(_) => false,
+                        }
+                    }
                     Shared::Stored(written, payload) => {
                         computation.answer().adopt(*written, payload).is_ok()
                     }

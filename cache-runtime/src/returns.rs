@@ -150,6 +150,7 @@ pub(crate) struct Form<T> {
 pub struct Said<T> {
     cache_if: Option<fn(&T) -> bool>,
     accept_if: Option<fn(&T) -> bool>,
+    accepts_by_arguments: bool,
     ttl_with: Option<fn(&T) -> Duration>,
     window_with: Option<fn(&T) -> Duration>,
     tags: Option<fn(&T, &mut Tagging<'_>)>,
@@ -178,8 +179,14 @@ impl Tagging<'_> {
 }
 
 impl<T> Said<T> {
-    const NOTHING: Self =
-        Self { cache_if: None, accept_if: None, ttl_with: None, window_with: None, tags: None };
+    const NOTHING: Self = Self {
+        cache_if: None,
+        accept_if: None,
+        accepts_by_arguments: false,
+        ttl_with: None,
+        window_with: None,
+        tags: None,
+    };
 }
 
 /// [`Said`], or `()`, which takes no room in a call.
@@ -340,8 +347,8 @@ pub(crate) trait Returned<R>: Send + Sync {
     /// `load` is for what is stored as another type.
     fn decode(&self, written: Written, payload: &[u8], load: Load<'_, R>)
     -> Result<R, DecodeError>;
-    /// What the function's `accept_if` says.
-    fn accepts(&self, returned: &R) -> bool;
+    /// What the function's `accept_if` says; `None` where it asks for the arguments.
+    fn accepts(&self, returned: &R) -> Option<bool>;
     /// `saver` is for what is stored as another type.
     fn encode(&self, returned: &R, saver: Option<&Saver<R>>) -> Result<Outgoing, EncodeError>;
     /// Adds the tags that a value tells of.
@@ -373,8 +380,10 @@ impl<T, R, X: Says<T>> Returned<R> for Returns<T, R, X> {
         }
     }
 
-    fn accepts(&self, returned: &R) -> bool {
-        (self.shape)().value(returned).is_some_and(|value| self.form().accepts(value))
+    fn accepts(&self, returned: &R) -> Option<bool> {
+        let Some(value) = (self.shape)().value(returned) else { return Some(false) };
+        let form = self.form();
+        (!form.said.accepts_by_arguments).then(|| form.accepts(value))
     }
 
     fn encode(&self, returned: &R, saver: Option<&Saver<R>>) -> Result<Outgoing, EncodeError> {
@@ -453,6 +462,12 @@ impl<T, R, X: Says<T>> Returns<T, R, X> {
     #[must_use]
     pub fn accept_if(self, accept_if: fn(&T) -> bool) -> Returns<T, R, Said<T>> {
         self.saying(|said| said.accept_if = Some(accept_if))
+    }
+
+    /// That each call says by its arguments which stored values it takes.
+    #[must_use]
+    pub fn accept_by_arguments(self) -> Returns<T, R, Said<T>> {
+        self.saying(|said| said.accepts_by_arguments = true)
     }
 
     /// How long a value may be served.

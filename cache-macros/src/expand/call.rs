@@ -26,7 +26,7 @@ impl Expansion<'_> {
         let (target, body) = (self.target_closure(), self.body_closure());
         let (policy, terms, busy) =
             (self.policy_closure(), self.terms_closure(), self.busy_closure());
-        let converting = self.converting();
+        let (accepting, converting) = (self.accepting(), self.converting());
         let refreshing = self.spec.policy.refresh_before.as_ref().map(|_| {
             let closure = self.refresh_closure();
             quote!(.refreshing(#closure))
@@ -55,7 +55,7 @@ impl Expansion<'_> {
         //             )
         //         }
         let body = quote! {{
-            #private::call(#forced, #chosen, #returns, #args, #target, #body) #policy #terms #busy #converting #refreshing
+            #private::call(#forced, #chosen, #returns, #args, #target, #body) #policy #terms #busy #accepting #converting #refreshing
         }};
         let mut call = self.hidden(sig, body);
         if self.spec.params.len() > 6 {
@@ -142,9 +142,16 @@ impl Expansion<'_> {
         };
         let mut returns =
             quote_spanned!(self.return_span()=> #private::returns!(#returned #coding));
+        let accept_if = match self.spec.accepts_by_arguments() {
+            Some(closure) => {
+                returns.extend(quote_spanned!(closure.span()=> .accept_by_arguments()));
+                &None
+            }
+            None => &values.accept_if,
+        };
         for (method, closure) in [
             ("cache_if", &values.cache_if),
-            ("accept_if", &values.accept_if),
+            ("accept_if", accept_if),
             ("ttl_with", &values.ttl_with),
         ] {
             if let Some(closure) = closure {
@@ -406,10 +413,24 @@ impl Expansion<'_> {
         quote!(.busy(|#pattern| -> #output { #lent #value }))
     }
 
+    fn accepting(&self) -> TokenStream {
+        let Some(closure) = self.spec.accepts_by_arguments() else { return quote!() };
+        let (pattern, lent) = self.lent_to(&self.spec.mentioned_in_closure(closure));
+        let (private, shape) = (self.private_at(closure.span()), self.shape());
+        let value = renamed_self(closure, &self.this);
+        let accepted = quote_spanned!(closure.span()=> #private::given(__value, #value));
+        // Input:  accept_if = |user| user.version >= min
+        // Output: .accepting(shape!(User), |(_, min), value| { let min = *min; given(value, |user| ..) })
+        quote!(.accepting(#shape, |#pattern, __value| { #lent #accepted }))
+    }
+
     /// The pattern of a function of the arguments, and how it comes to see those that the expressions in it mention.
     pub(super) fn lent_from_args(&self, expressions: &impl ToTokens) -> (TokenStream, TokenStream) {
+        self.lent_to(&self.spec.mentioned(expressions))
+    }
+
+    pub(super) fn lent_to(&self, mentioned: &[&Param]) -> (TokenStream, TokenStream) {
         let private = &self.private;
-        let mentioned = self.spec.mentioned(expressions);
         let is_mentioned =
             |param: &Param| mentioned.iter().any(|mentioned| mentioned.ident == param.ident);
         let names = self.spec.params.iter().map(|param| {

@@ -7,15 +7,18 @@ use syn::spanned::Spanned;
 
 use super::call::held;
 use super::{Expansion, located};
-use crate::params::{Passing, renamed_self};
+use crate::params::{Param, Passing, renamed_self};
 use crate::spec::Conversion;
 
 impl Expansion<'_> {
-    /// All that the attribute says of it, to be asked which parameters it mentions.
+    /// The names of the parameters that it mentions.
     pub(super) fn conversion(&self) -> TokenStream {
-        let conversion = self.spec.values.conversion.as_ref();
-        conversion
-            .map_or_else(TokenStream::new, |Conversion { save, load, .. }| quote!(#save #load))
+        let conversion = self.spec.values.conversion.iter();
+        let mentioned = conversion
+            .flat_map(|Conversion { save, load, .. }| [save, load])
+            .flat_map(|closure| self.spec.mentioned_in_closure(closure));
+        let names = mentioned.flat_map(Param::names);
+        quote!(#(#names)*)
     }
 
     /// For a call, which has its arguments until its body runs.
@@ -25,8 +28,8 @@ impl Expansion<'_> {
         };
         let codec = self.codec();
         let saver = self.keeping("saver", stored, save);
-        let (save_pattern, _) = self.lent_from_args(save);
-        let (load_pattern, lent) = self.lent_from_args(load);
+        let (save_pattern, _) = self.lent_to(&self.spec.mentioned_in_closure(save));
+        let (load_pattern, lent) = self.lent_to(&self.spec.mentioned_in_closure(load));
         let (load, shape) = (renamed_self(load, &self.this), self.shape());
         let at_load = self.private_at(load.span());
         let loaded = quote_spanned! {load.span()=>
@@ -54,7 +57,7 @@ impl Expansion<'_> {
             return quote!(#private::entry(__target, #returns));
         };
         let borrowed = |expr: &Expr| {
-            let lets = self.spec.mentioned(expr).into_iter().map(|param| {
+            let lets = self.spec.mentioned_in_closure(expr).into_iter().map(|param| {
                 let (name, param) = (self.binding(param), &param.ident);
                 quote!(let #name = &#param;)
             });
@@ -74,7 +77,7 @@ impl Expansion<'_> {
     fn keeping(&self, what: &str, stored: &syn::Type, closure: &Expr) -> TokenStream {
         let (private, codec) = (&self.private, self.codec());
         let what = Ident::new(what, closure.span());
-        let mentioned = self.spec.mentioned(closure);
+        let mentioned = self.spec.mentioned_in_closure(closure);
         let clones = mentioned.iter().map(|param| {
             let span = param.ident.span();
             let (name, private) = (self.binding(param), self.private_at(span));

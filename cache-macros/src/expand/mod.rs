@@ -225,8 +225,9 @@ impl<'a> Expansion<'a> {
         let spans = self.expressions_of_policy().into_iter().chain(max_age);
         let rebound = normalize.iter().chain(refresh_with).map(|rebinding| &rebinding.value);
         let conversion = self.conversion();
+        let accept_if = self.spec.accepts_by_arguments();
         let all = quote! {
-            #cache #bypass_if #refresh_if #no_store_if #busy #(#rebound)* #(#spans)* #conversion
+            #accept_if #cache #bypass_if #refresh_if #no_store_if #busy #(#rebound)* #(#spans)* #conversion
         };
         self.spec.mentioned(&all).iter().map(|param| param.ident.to_string()).collect()
     }

@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use crate::origin::{memory, settle};
+use crate::origin::{Origin, memory, settle};
 
 #[redis_cached(key = "row:{id}", ttl = "1h", tags = ["rows"])]
 async fn row(id: u64) -> u64 {
@@ -386,4 +386,36 @@ async fn what_is_gathered_already_needs_no_place() {
         invalidation.discard();
     };
     memory().await.scope(test).await;
+}
+
+#[redis_cached(key = "late:{id}", ttl = "1h", jitter = "0%", skip(origin))]
+async fn late(origin: &Origin, id: u64) -> usize {
+    origin.read().await
+}
+
+/// What is read until then is stored again.
+#[tokio::test(start_paused = true)]
+async fn c1_a_commit_that_arrives_late_is_seen_half_a_second_later() {
+    memory()
+        .await
+        .scope(async {
+            for millis in [0, 60, 700, 1_000, 1_600, 3_200, 6_500, 9_400] {
+                let origin = Origin::open();
+                let (gathered, invalidation) =
+                    Invalidation::collect(async { late_entry(millis).invalidate_after_commit() })
+                        .await;
+                gathered.unwrap();
+                drop(invalidation);
+                let commit = Instant::now() + Duration::from_millis(millis);
+                while Instant::now() < commit {
+                    late(&origin, millis).await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                late(&origin, millis).await;
+                let new = origin.change();
+                tokio::time::sleep(Duration::from_millis(501)).await;
+                assert_eq!(late(&origin, millis).await, new, "{millis} ms late");
+            }
+        })
+        .await;
 }

@@ -353,3 +353,65 @@ async fn what_is_made_of_a_stand_in_ends_with_the_tags_of_what_it_stands_for() {
     origin.let_through(1);
     assert_eq!(outer(&cache, &origin, 1).await, 1);
 }
+
+/// What a client has seen already it does not want to see older.
+#[redis_cached(
+    key = "versioned:{id}", ttl = "1h", jitter = "0%", skip(origin), cache = cache,
+    accept_if = |version| *version >= at_least
+)]
+async fn versioned(cache: &Cache, origin: &Origin, id: u64, at_least: usize) -> usize {
+    origin.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_takes_no_older_version_than_it_asks_for() {
+    let (cache, origin) = (memory().await, Origin::open());
+    assert_eq!(versioned(&cache, &origin, 1, 0).await, 1);
+    origin.change();
+    assert_eq!(versioned(&cache, &origin, 1, 1).await, 1, "a hit");
+    assert_eq!(versioned(&cache, &origin, 1, 2).await, 2, "computed, and stored");
+    assert_eq!(versioned(&cache, &origin, 1, 0).await, 2, "for all");
+    assert_eq!(origin.bodies(), 2);
+    assert_eq!(versioned_entry(&cache, 1).peek().await.unwrap().map(|peek| peek.value), Some(2));
+    // What its own body gives is as new as can be.
+    assert_eq!(versioned(&cache, &origin, 1, 9).await, 2);
+    assert_eq!(origin.bodies(), 3);
+}
+
+/// What a leader finds stored is not what each of those who wait takes.
+#[tokio::test(start_paused = true)]
+async fn who_shares_a_look_judges_for_itself() {
+    let (cache, origin) = (memory().await, Origin::gated());
+    let ask = |at_least| versioned(&cache, &origin, 1, at_least);
+    let late = async {
+        origin.body_started().await;
+        // Too late for the body that runs: one of these looks for both when it has ended.
+        let both = async { tokio::join!(ask(1), ask(2)) };
+        let end = async {
+            settle().await;
+            origin.change();
+            origin.let_through(2);
+        };
+        tokio::join!(both, end).0
+    };
+    let (first, late) = in_time("all are answered", async { tokio::join!(ask(1), late) }).await;
+    assert_eq!((first, late), (1, (1, 2)));
+    assert_eq!(origin.bodies(), 2);
+}
+
+/// Names of a closure's own are not those of parameters.
+#[redis_cached(
+    key = "shadowed:{value}", ttl = "1h", cache = cache, accept_if = |value| *value > 0,
+    stored = String, save = |value| value.to_string(), load = |cache| cache.parse::<u64>()
+)]
+async fn shadowed(cache: &Cache, value: u64) -> u64 {
+    settle().await;
+    value
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_of_a_closure_are_its_own() {
+    let cache = memory().await;
+    assert_eq!(shadowed(&cache, 7).await, 7);
+    assert_eq!(shadowed_entry(&cache, 7).peek().await.unwrap().map(|peek| peek.value), Some(7));
+}
