@@ -2,6 +2,7 @@
 //! committed, and what others write is told by `NOTIFY`.
 
 pub mod changes;
+pub mod projects;
 pub mod staff;
 pub mod transaction;
 

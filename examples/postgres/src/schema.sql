@@ -48,3 +48,21 @@ END $$;
 
 CREATE TRIGGER tell_of_all_staff BEFORE TRUNCATE ON staff
     FOR EACH STATEMENT EXECUTE FUNCTION tell_of_all_staff();
+
+-- Known by its slug, which can change.
+CREATE TABLE projects (
+    slug text PRIMARY KEY,
+    title text NOT NULL
+);
+
+CREATE TABLE project_members (
+    -- Not only for order: who joins while a rename is under way waits here for its end.
+    project text NOT NULL REFERENCES projects ON UPDATE CASCADE,
+    person bigint NOT NULL,
+    PRIMARY KEY (project, person)
+);
+
+-- All that were ever given, so that no link in an old mail leads to another project.
+CREATE TABLE project_slugs (
+    slug text PRIMARY KEY
+);

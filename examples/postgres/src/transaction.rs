@@ -1,7 +1,9 @@
 //! A transaction, and the invalidations that belong to it.
 
+use std::io;
+
 use redis_cached::Invalidation;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::App;
 
@@ -26,7 +28,8 @@ pub async fn in_transaction<T, E: From<sqlx::Error>>(
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
 ) -> Result<T, E> {
     let (ended, mut invalidation) = Invalidation::collect(async {
-        let mut transaction = app.pool.begin().await.map_err(|e| Ended::RolledBack(e.into()))?;
+        let begun = begin(&app.pool).await;
+        let mut transaction = begun.map_err(|error| Ended::RolledBack(error.into()))?;
         match work(&mut transaction).await {
             Ok(value) => match transaction.commit().await {
                 Ok(()) => Ok(value),
@@ -54,4 +57,13 @@ pub async fn in_transaction<T, E: From<sqlx::Error>>(
         // Dropped, and so sent.
         Err(Ended::Unknown(error)) => Err(error),
     }
+}
+
+/// In a task of its own, which goes on if the handler is dropped, and rolls back what nobody asks for any more: with
+/// sqlx 0.8, a connection whose `begin` was dropped goes back to the pool inside the transaction. The next write on it
+/// returns `Ok` and is not committed.
+async fn begin(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin().await });
+    begun.await.map_err(io::Error::from)?
 }

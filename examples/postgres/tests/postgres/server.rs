@@ -48,9 +48,18 @@ impl Postgres {
         Self { folder, process }
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) async fn pool(&self) -> PgPool {
+        Self::pool_at(self.folder()).await
+    }
+
+    /// Over the socket in this folder.
+    pub(crate) async fn pool_at(folder: &Path) -> PgPool {
         let options = PgConnectOptions::new_without_pgpass()
-            .host(&self.folder.path().to_string_lossy())
+            .host(&folder.to_string_lossy())
             .username("app")
             .database("postgres");
         let until = Instant::now() + PATIENCE;

@@ -1,38 +1,18 @@
-//! On a Postgres and a Redis of each test's own.
-
-mod server;
-
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+//! One table, changed by the application and behind its back.
 
 use postgres_example::staff::{
     self, ChangeError, Person, headcount, headcount_entry, person, person_entry, team, team_entry,
 };
 use postgres_example::transaction::in_transaction;
-use postgres_example::{App, changes, migrate};
-use redis_cached::Cache;
-use redis_cached_tests::{RedisServer, eventually};
-use server::Postgres;
+use postgres_example::{App, changes};
+use redis_cached_tests::eventually;
 
-/// A service in two processes.
-struct Stage {
-    here: App,
-    there: App,
-    /// Ended with the test.
-    _servers: (Postgres, RedisServer),
-}
+use crate::stage::{Stage, polled};
 
 impl Stage {
+    /// Three are hired, and all views are cached.
     async fn new() -> Self {
-        let (postgres, redis) = (Postgres::start(), RedisServer::start());
-        let app = async || {
-            let cache = Cache::builder().url(redis.url()).build().await.expect("the server is up");
-            App { pool: postgres.pool().await, cache }
-        };
-        let (here, there) = (app().await, app().await);
-        migrate(&here.pool).await.expect("the schema is made");
-        let stage = Self { here, there, _servers: (postgres, redis) };
+        let stage = Self::empty().await;
         let hired: Result<(), ChangeError> = in_transaction(&stage.here, async |db| {
             for id in 1..=3 {
                 staff::hire(&stage.here, db, &new(id, 7)).await?;
@@ -140,21 +120,6 @@ async fn a_write_without_a_transaction_around_is_an_error() {
     assert!(matches!(refused, Err(ChangeError::Cache(error)) if error.is_ungathered()));
 }
 
-/// Polls a future at most so many times. `false`: it was dropped in the middle.
-async fn polled(future: impl Future, most: usize) -> bool {
-    let mut future = pin!(future);
-    let mut polls = 0;
-    poll_fn(|cx| {
-        polls += 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(_) => Poll::Ready(true),
-            Poll::Pending if polls == most => Poll::Ready(false),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
-
 /// Also when COMMIT has been sent and its answer is not there yet.
 #[tokio::test]
 async fn c1_a_handler_that_is_dropped_at_any_await_leaves_no_old_value() {
@@ -170,7 +135,7 @@ async fn c1_a_handler_that_is_dropped_at_any_await_leaves_no_old_value() {
     .await;
     let (mut dropped, mut whole) = (0, 0);
     // An answer may be there at once, so one number of polls does not always reach equally far.
-    for most in (1..=8).cycle().take(24).chain([usize::MAX]) {
+    for most in (1..=8).cycle().take(24).chain([u32::MAX]) {
         stage.fill().await;
         let rename = in_transaction(&stage.here, async |db| {
             tokio::task::yield_now().await;
@@ -178,7 +143,7 @@ async fn c1_a_handler_that_is_dropped_at_any_await_leaves_no_old_value() {
             tokio::task::yield_now().await;
             staff::rename(&stage.here, db, 3, &format!("other {dropped} {whole}")).await
         });
-        if polled(rename, most).await {
+        if polled(rename, most).await.is_some() {
             whole += 1;
         } else {
             dropped += 1;
