@@ -197,6 +197,11 @@ pub fn redis_cached(attr: TokenStream, item: TokenStream) -> TokenStream {
 /// then whether the change was made. What is sent so is repeated behind the caller for ten seconds: a COMMIT may be on its
 /// way. An invalidation too many costs a body, one too few is a wrong answer.
 ///
+/// **But for what asks for `ret`**: where the body has returned nothing, it is not known what that would have named. A
+/// function that makes its change final itself, and is dropped or fails behind that, leaves those entries to the end of
+/// their ttl. So name beside them what the parameters know, such as a tag that the entries carry; or take part in a
+/// transaction of the caller with `after_commit`: then the function has returned before anything is final.
+///
 /// # Arguments
 ///
 /// | argument | form | default |

@@ -402,7 +402,7 @@ async fn who_shares_a_look_judges_for_itself() {
 /// Names of a closure's own are not those of parameters.
 #[redis_cached(
     key = "shadowed:{value}", ttl = "1h", cache = cache, accept_if = |value| *value > 0,
-    stored = String, save = |value| value.to_string(), load = |cache| cache.parse::<u64>()
+    stored = String, save = |value| format!("{value}"), load = |cache| cache.parse::<u64>()
 )]
 async fn shadowed(cache: &Cache, value: u64) -> u64 {
     settle().await;

@@ -2,9 +2,11 @@
 //!
 //! What keeps a promise is named after it, as in the other tests.
 
+mod arcs;
 mod errors;
 mod executors;
 mod keys;
+mod loaded;
 mod per_call;
 mod pools;
 mod recursion;

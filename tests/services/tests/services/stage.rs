@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use redis_cached::{Cache, Entry, State};
 use redis_cached_tests::{PATIENCE, RedisServer, eventually};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 /// The caches of two processes. Ends with its server.
 pub(crate) struct Stage {
@@ -77,7 +75,7 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 /// Waits until a value that was stale has been replaced behind its callers.
-pub(crate) async fn refreshed<V: Serialize + DeserializeOwned + Send + 'static>(entry: &Entry<V>) {
+pub(crate) async fn refreshed<V: Send + 'static>(entry: &Entry<V>) {
     eventually("it is refreshed", async || {
         let stored = entry.peek().await.expect("the store is there");
         stored.expect("the old value stays until then").state == State::Fresh
