@@ -83,48 +83,45 @@ pub(crate) struct Outgoing {
 
 /// What only its own function can do for a call.
 ///
-/// One method, and not one for each thing that may be wanted: every function has a copy of it.
+/// Two methods, and not one for each thing that may be wanted: every function has a copy of them.
 pub(crate) trait Source<R>: Send {
-    fn give(&mut self, wanted: Wanted<'_, R>) -> Given<'_, R>;
+    fn give(&mut self, wanted: Wanted) -> Given<'_, R>;
+    /// What is asked for is put where the question says: to end with nothing then takes no code of each return type.
+    fn ask(&mut self, rare: &mut Rare<'_, R>);
 }
 
 /// A body that runs.
 pub(crate) type Body<'b, R> = Pin<Box<dyn Future<Output = R> + Send + 'b>>;
 
 /// What is wanted of a function.
-pub(crate) enum Wanted<'w, R> {
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted {
     Target,
     Body,
-    /// Borrowed, so that to tell these three apart costs each function no arithmetic.
-    Rare(&'w mut Rare<'w, R>),
 }
 
-/// What most functions have nothing to give for, and so no code.
+/// What most functions have nothing to say of, and so no code.
 pub enum Rare<'w, R> {
     /// The same call with arguments of its own.
-    Background,
+    Background(&'w mut Option<Background>),
     /// What was said of how long values live, for these arguments.
     Policy(&'w mut Policy),
     /// What the call says of itself.
     Terms(&'w mut Terms),
-    /// The answer for who would have to wait.
-    StandIn,
+    /// The answer for who would have to wait, as a body that has ended.
+    StandIn(&'w mut Option<Body<'static, R>>),
     /// What is returned, of what is stored as another type.
     Load(Payload<'w>, &'w mut Loaded<R>),
     /// Whether the call takes what is stored, where that depends on the arguments.
     Accept(&'w R, &'w mut bool),
     /// What writes the answer, where it is stored as another type.
-    Saver,
+    Saver(&'w mut Option<Saver<R>>),
 }
 
-pub enum Given<'b, R> {
+pub(crate) enum Given<'b, R> {
     Nothing,
     Target(Target),
-    Background(Background),
     Body(Body<'b, R>),
-    /// As a body that has ended: by itself it would make this larger for every function.
-    StandIn(Body<'static, R>),
-    Saver(Saver<R>),
 }
 
 /// What is stored, before it is read.
@@ -137,19 +134,31 @@ pub struct Payload<'w> {
 /// What `load` has come to.
 pub struct Loaded<R>(Result<R, DecodeError>);
 
+/// What is returned, of what is stored as another type: by the function, as long as it has the arguments.
+#[cold]
+pub(crate) fn load<R>(
+    source: Option<&mut (dyn Source<R> + '_)>,
+    codec: codec::Id,
+    bytes: &[u8],
+) -> Result<R, DecodeError> {
+    let mut loaded = Loaded(Err(DecodeError::NotLoaded));
+    if let Some(source) = source {
+        source.ask(&mut Rare::Load(Payload { codec, bytes }, &mut loaded));
+    }
+    loaded.0
+}
+
 /// A computation that is on its own.
 pub struct Background(Box<dyn Computation>);
 
 /// What a function has to give besides a target and a body: one thing after the other, each with the `rest` behind it.
 pub trait Giving<A, R>: Send {
     #[doc(hidden)]
-    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R>;
+    fn answer(&self, args: &A, rare: &mut Rare<'_, R>);
 }
 
 impl<A, R> Giving<A, R> for () {
-    fn give(&self, _: &A, _: &mut Rare<'_, R>) -> Given<'static, R> {
-        Given::Nothing
-    }
+    fn answer(&self, _: &A, _: &mut Rare<'_, R>) {}
 }
 
 /// What the arguments say of how long values live.
@@ -159,13 +168,10 @@ pub struct Said<A, X> {
 }
 
 impl<A, R, X: Giving<A, R>> Giving<A, R> for Said<A, X> {
-    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R> {
+    fn answer(&self, args: &A, rare: &mut Rare<'_, R>) {
         match rare {
-            Rare::Policy(policy) => {
-                (self.say)(args, policy);
-                Given::Nothing
-            }
-            rare => self.rest.give(args, rare),
+            Rare::Policy(policy) => (self.say)(args, policy),
+            rare => self.rest.answer(args, rare),
         }
     }
 }
@@ -177,13 +183,10 @@ pub struct Stated<A, X> {
 }
 
 impl<A, R, X: Giving<A, R>> Giving<A, R> for Stated<A, X> {
-    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R> {
+    fn answer(&self, args: &A, rare: &mut Rare<'_, R>) {
         match rare {
-            Rare::Terms(terms) => {
-                (self.state)(args, terms);
-                Given::Nothing
-            }
-            rare => self.rest.give(args, rare),
+            Rare::Terms(terms) => (self.state)(args, terms),
+            rare => self.rest.answer(args, rare),
         }
     }
 }
@@ -195,10 +198,10 @@ pub struct StandIn<A, R, X> {
 }
 
 impl<A, R: Send + 'static, X: Giving<A, R>> Giving<A, R> for StandIn<A, R, X> {
-    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R> {
+    fn answer(&self, args: &A, rare: &mut Rare<'_, R>) {
         match rare {
-            Rare::StandIn => Given::StandIn(Box::pin(ready((self.make)(args)))),
-            rare => self.rest.give(args, rare),
+            Rare::StandIn(answer) => **answer = Some(Box::pin(ready((self.make)(args)))),
+            rare => self.rest.answer(args, rare),
         }
     }
 }
@@ -211,14 +214,13 @@ pub struct Accepting<A, T, R, X> {
 }
 
 impl<A, T, R, X: Giving<A, R>> Giving<A, R> for Accepting<A, T, R, X> {
-    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R> {
+    fn answer(&self, args: &A, rare: &mut Rare<'_, R>) {
         match rare {
             Rare::Accept(returned, accepted) => {
                 let value = (self.shape)().value(returned);
                 **accepted = value.is_some_and(|value| (self.accept)(args, value));
-                Given::Nothing
             }
-            rare => self.rest.give(args, rare),
+            rare => self.rest.answer(args, rare),
         }
     }
 }
@@ -233,17 +235,16 @@ pub struct Converting<A, T, S, R, X> {
 }
 
 impl<A, T: 'static, S, R: 'static, X: Giving<A, R>> Giving<A, R> for Converting<A, T, S, R, X> {
-    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R> {
+    fn answer(&self, args: &A, rare: &mut Rare<'_, R>) {
         match rare {
             Rare::Load(Payload { codec, bytes }, loaded) => {
                 loaded.0 = (self.decode)(*codec, bytes).and_then(|stored| {
                     let value = (self.load)(args, stored).ok_or(DecodeError::NotLoaded)?;
                     Ok((self.shape)().of_value(value))
                 });
-                Given::Nothing
             }
-            Rare::Saver => Given::Saver((self.save)(args).returning(self.shape)),
-            rare => self.rest.give(args, rare),
+            Rare::Saver(saver) => **saver = Some((self.save)(args).returning(self.shape)),
+            rare => self.rest.answer(args, rare),
         }
     }
 }
@@ -262,18 +263,16 @@ where
     Fut: Future<Output = R> + Send + 'static,
     X: Giving<A, R>,
 {
-    fn give(&self, args: &A, rare: &mut Rare<'_, R>) -> Given<'static, R> {
+    fn answer(&self, args: &A, rare: &mut Rare<'_, R>) {
         match rare {
-            Rare::Background => {
+            Rare::Background(background) => {
                 let mut slot: Slot<'static, R, Box<dyn Returned<R>>> =
                     Slot::new(Box::new(self.returns), None);
-                if let Given::Saver(saver) = self.rest.give(args, &mut Rare::Saver) {
-                    slot.saver = Some(saver);
-                }
+                self.rest.answer(args, &mut Rare::Saver(&mut slot.saver));
                 let detached = Detached { running: Box::pin((self.clone)(args)), slot };
-                Given::Background(Background(Box::new(detached)))
+                **background = Some(Background(Box::new(detached)));
             }
-            rare => self.rest.give(args, rare),
+            rare => self.rest.answer(args, rare),
         }
     }
 }
@@ -305,7 +304,7 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
         };
         let accepted = self.returns.accepts(&value).unwrap_or_else(|| {
             let mut accepted = false;
-            self.give(Wanted::Rare(&mut Rare::Accept(&value, &mut accepted)));
+            self.ask(&mut Rare::Accept(&value, &mut accepted));
             accepted
         });
         if !accepted {
@@ -346,19 +345,15 @@ impl<'c, R, K: Deref<Target: Returned<R>>> Slot<'c, R, K> {
     }
 
     fn decode(&mut self, written: Written, payload: &[u8]) -> Result<R, DecodeError> {
-        let source = &mut self.source;
-        self.returns.decode(written, payload, &mut |codec, bytes| {
-            let mut loaded = Loaded(Err(DecodeError::NotLoaded));
-            if let Some(source) = source {
-                source.give(Wanted::Rare(&mut Rare::Load(Payload { codec, bytes }, &mut loaded)));
-            }
-            loaded.0
-        })
+        let source = self.source.as_mut().map(|source| &mut **source as _);
+        self.returns.decode(written, payload, source)
     }
 
-    /// What is wanted of the function, as long as it has the arguments.
-    fn give(&mut self, wanted: Wanted<'_, R>) -> Given<'_, R> {
-        self.source.as_mut().map_or(Given::Nothing, |source| source.give(wanted))
+    /// What is asked of the function, as long as it has the arguments.
+    fn ask(&mut self, rare: &mut Rare<'_, R>) {
+        if let Some(source) = &mut self.source {
+            source.ask(rare);
+        }
     }
 
     /// Polls a body; what it returns becomes the answer.
@@ -545,7 +540,7 @@ where
     Fut: Future<Output = R> + Send,
     X: Giving<A, R>,
 {
-    fn give(&mut self, wanted: Wanted<'_, R>) -> Given<'_, R> {
+    fn give(&mut self, wanted: Wanted) -> Given<'_, R> {
         let Some(args) = &self.args else { return Given::Nothing };
         match wanted {
             Wanted::Target => Given::Target((self.target)(args, self.chosen.made())),
@@ -553,7 +548,12 @@ where
                 Some(args) => Given::Body(Box::pin((self.body)(args))),
                 None => Given::Nothing,
             },
-            Wanted::Rare(rare) => self.rare.give(args, rare),
+        }
+    }
+
+    fn ask(&mut self, rare: &mut Rare<'_, R>) {
+        if let Some(args) = &self.args {
+            self.rare.answer(args, rare);
         }
     }
 }
@@ -591,31 +591,28 @@ impl<R: Send> Computation for Running<'_, R> {
     }
 
     fn resolve(&mut self, policy: &mut Policy) {
-        self.slot.give(Wanted::Rare(&mut Rare::Policy(policy)));
+        self.slot.ask(&mut Rare::Policy(policy));
     }
 
     fn state(&mut self, terms: &mut Terms) {
-        self.slot.give(Wanted::Rare(&mut Rare::Terms(terms)));
+        self.slot.ask(&mut Rare::Terms(terms));
     }
 
     fn stand_in(&mut self) -> bool {
-        let given = self.slot.give(Wanted::Rare(&mut Rare::StandIn));
-        if let Given::StandIn(body) = given {
-            self.body = Some(body);
+        let mut body = None;
+        self.slot.ask(&mut Rare::StandIn(&mut body));
+        if body.is_some() {
+            self.body = body;
         }
         self.body.is_some()
     }
 
     fn start(&mut self) {
-        let saver = match self.slot.give(Wanted::Rare(&mut Rare::Saver)) {
-            Given::Saver(saver) => Some(saver),
-            _ => None,
-        };
-        self.slot.saver = saver;
-        if let Some(source) = self.slot.source.take()
-            && let Given::Body(body) = source.give(Wanted::Body)
-        {
-            self.body = Some(body);
+        if let Some(source) = self.slot.source.take() {
+            source.ask(&mut Rare::Saver(&mut self.slot.saver));
+            if let Given::Body(body) = source.give(Wanted::Body) {
+                self.body = Some(body);
+            }
         }
     }
 
@@ -628,9 +625,8 @@ impl<R: Send> Computation for Running<'_, R> {
     }
 
     fn detach(&mut self) -> Option<Box<dyn Computation>> {
-        match self.slot.give(Wanted::Rare(&mut Rare::Background)) {
-            Given::Background(background) => Some(background.0),
-            _ => None,
-        }
+        let mut background = None;
+        self.slot.ask(&mut Rare::Background(&mut background));
+        background.map(|background| background.0)
     }
 }

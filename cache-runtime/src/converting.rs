@@ -1,7 +1,5 @@
 //! Where what is stored differs from what is returned: `stored`, `save` and `load`.
 
-use std::sync::Arc;
-
 use crate::codec::{self, DecodeError, EncodeError, Encoded, Format};
 use crate::returns::{Shape, Stored};
 
@@ -71,7 +69,7 @@ pub fn loaded<T, R>(_: fn() -> Shape<T, R>, loaded: impl Converted<T>) -> Option
 }
 
 /// Writes values of one call, with what it needs of the arguments.
-pub struct Saver<T>(Arc<Save<T>>);
+pub struct Saver<T>(Box<Save<T>>);
 
 type Save<T> = dyn Fn(&T) -> Result<Encoded, EncodeError> + Send + Sync;
 
@@ -85,7 +83,7 @@ pub fn saver<S: Stored, F: Format, T, R, O: Converted<S>>(
     _: fn() -> Shape<T, R>,
     save: impl Fn(&T) -> O + Send + Sync + 'static,
 ) -> Saver<T> {
-    Saver(Arc::new(move |value| {
+    Saver(Box::new(move |value| {
         let stored = save(value).converted().ok_or(EncodeError::NotSaved)?;
         codec::encode::<S, F>(&stored)
     }))
@@ -111,7 +109,7 @@ impl<T> Saver<T> {
 impl<T: 'static> Saver<T> {
     /// Of what is returned.
     pub(crate) fn returning<R: 'static>(self, shape: fn() -> Shape<T, R>) -> Saver<R> {
-        Saver(Arc::new(move |returned| {
+        Saver(Box::new(move |returned| {
             let value = shape().value(returned).ok_or(EncodeError::IsError)?;
             self.save(value)
         }))

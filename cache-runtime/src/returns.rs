@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec::{self, DecodeError, EncodeError, Encoded, Format};
-use crate::computation::{Outgoing, SharedFailure};
+use crate::computation::{self, Outgoing, SharedFailure, Source};
 use crate::converting::{Loader, Saver};
 use crate::entry::Written;
 use crate::error::{AsDynError, SharedError};
@@ -338,15 +338,16 @@ impl<T, R, X: Copy> Clone for Returns<T, R, X> {
 
 impl<T, R, X: Copy> Copy for Returns<T, R, X> {}
 
-/// Makes what is returned of what is stored, by the arguments.
-pub(crate) type Load<'l, R> = &'l mut dyn FnMut(codec::Id, &[u8]) -> Result<R, DecodeError>;
-
 /// [`Returns`] or [`Erring`](crate::erring::Erring), without the type of the value.
 pub(crate) trait Returned<R>: Send + Sync {
     fn fingerprint(&self, site: &Site, owner: &'static str) -> u64;
-    /// `load` is for what is stored as another type.
-    fn decode(&self, written: Written, payload: &[u8], load: Load<'_, R>)
-    -> Result<R, DecodeError>;
+    /// The source is for what is stored as another type.
+    fn decode(
+        &self,
+        written: Written,
+        payload: &[u8],
+        source: Option<&mut (dyn Source<R> + '_)>,
+    ) -> Result<R, DecodeError>;
     /// What the function's `accept_if` says; `None` where it asks for the arguments.
     fn accepts(&self, returned: &R) -> Option<bool>;
     /// `saver` is for what is stored as another type.
@@ -367,7 +368,7 @@ impl<T, R, X: Says<T>> Returned<R> for Returns<T, R, X> {
         &self,
         written: Written,
         payload: &[u8],
-        load: Load<'_, R>,
+        source: Option<&mut (dyn Source<R> + '_)>,
     ) -> Result<R, DecodeError> {
         if written.is_error {
             return Err(DecodeError::Malformed);
@@ -376,7 +377,7 @@ impl<T, R, X: Says<T>> Returned<R> for Returns<T, R, X> {
             Code::OfValue { decode, .. } => {
                 Ok((self.shape)().of_value(decode(written.codec, payload)?))
             }
-            Code::ByArguments => load(written.codec, payload),
+            Code::ByArguments => computation::load(source, written.codec, payload),
         }
     }
 
