@@ -6,9 +6,10 @@ pub use redis_cached_macros::{methods, redis_cached, redis_invalidate};
 #[doc(hidden)]
 pub use redis_cached_runtime::private;
 pub use redis_cached_runtime::{
-    BuildError, Builder, ByTag, Cache, Codec, CodecError, Entries, Entry, EntryOf, Error, Function,
-    InvalidateError, Invalidated, Invalidation, Peek, SharedError, ShutdownError, State, TagScope,
-    expire_tags, init, invalidate_many, invalidate_tags, invalidate_tags_after_commit, tag,
+    Answer, BuildError, Builder, ByTag, Cache, Codec, CodecError, Entries, Entry, EntryOf, Error,
+    Function, InvalidateError, Invalidated, Invalidation, Observed, ObservedCall, Peek,
+    SharedError, ShutdownError, State, TagScope, expire_tags, init, invalidate_many,
+    invalidate_tags, invalidate_tags_after_commit, observe, tag,
 };
 
 #[cfg(feature = "tower")]

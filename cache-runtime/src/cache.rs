@@ -13,7 +13,7 @@ use crate::error::{BuildError, BuildErrorKind, Error, ErrorKind, ShutdownError};
 use crate::flight::Flights;
 use crate::functions::{Function, Functions};
 use crate::lease::Lease;
-use crate::left_behind::LeftBehind;
+use crate::left_behind::{self, LeftBehind};
 use crate::refresh::Refreshes;
 use crate::request::{FlightKey, Landed};
 use crate::seen::Remembered;
@@ -180,6 +180,24 @@ impl Cache {
     /// Dropping the future changes nothing.
     pub async fn ping(&self) -> Result<(), Error> {
         self.0.ping().await
+    }
+
+    /// How many invalidations were left behind their callers in this process, and are not confirmed by the server yet.
+    ///
+    /// By `on_failure = "retry"` where the server could not be told, and by an [`Invalidation`](crate::Invalidation) that
+    /// was dropped. Normally 0; each that stays stands for old values that may be served. To be shown as a gauge, and
+    /// watched. Those that nobody could send in time are told by an error event, and counted no more.
+    ///
+    /// ```
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache = redis_cached::Cache::builder().url("memory://").build().await?;
+    /// assert_eq!(cache.unconfirmed_invalidations(), 0);
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+    /// ```
+    #[must_use]
+    pub fn unconfirmed_invalidations(&self) -> usize {
+        left_behind::unconfirmed(&self.0)
     }
 
     /// Lets background work end, and starts no more of it.

@@ -81,6 +81,11 @@ pub(crate) fn leave(cache: &Arc<Inner>, batch: Batch) {
     }
 }
 
+/// How many the server has not confirmed yet.
+pub(crate) fn unconfirmed(cache: &Inner) -> usize {
+    lock(&cache.left.waiting).subjects.values().filter(|turn| !turn.reached).count()
+}
+
 fn tell_unattended(unsent: usize) {
     if unsent > 0 {
         tracing::error!(

@@ -39,6 +39,7 @@ mod key_hash;
 mod lease;
 mod left_behind;
 mod lookup;
+mod observe;
 mod outcome;
 mod patience;
 mod places;
@@ -71,6 +72,7 @@ pub use error::{BuildError, Error, InvalidateError, SharedError, ShutdownError};
 pub use functions::Function;
 pub use handle::{Entry, EntryOf, Peek, State};
 pub use invalidate::{expire_tags, invalidate_many, invalidate_tags};
+pub use observe::{Answer, Observed, ObservedCall, observe};
 pub use tag_scope::{TagScope, tag};
 pub use writing::{ByTag, Invalidated};
 

@@ -20,12 +20,13 @@ use crate::flight::{Landing, Seat};
 use crate::frame::{self, Gathered};
 use crate::freshness::{self, Freshness};
 use crate::lease::{self, Taken};
+use crate::observe;
 use crate::outcome::{Outcome, Served};
 use crate::patience::Patience;
 use crate::places::{self, Place};
 use crate::private::Target;
 use crate::refresh;
-use crate::request::{Asked, Landed, Lead, Request, Shared, Wait};
+use crate::request::{Asked, Landed, Lead, Request, Shared, Unasked, Wait};
 use crate::seen::{self, Seen};
 use crate::site::Warning;
 use crate::store::Waited;
@@ -70,18 +71,21 @@ impl Shareable {
 /// Every future in here may be dropped at any await. A leader hands over to a waiter or gives its
 /// lease back; a commit that has begun goes on behind the caller.
 pub(crate) fn answer<'c>(
-    asked: Result<Asked, Gathered>,
+    asked: Result<Asked, Unasked>,
     computation: &'c mut (dyn Computation + 'c),
 ) -> Boxed<'c, Outcome> {
     let Asked { request, forced } = match asked {
         Ok(asked) => asked,
-        Err(mut tags) => {
+        Err(Unasked { site, mut tags }) => {
             return Box::pin(async move {
                 computation.start();
                 poll_fn(|cx| computation.poll(cx)).await;
                 // To a body around it the function is code like any other, that says what it reads.
                 computation.answer().tag(&mut tags);
                 frame::hand_on(None, &tags);
+                if let Some(site) = site {
+                    observe::note(site, Outcome::Bypassed);
+                }
                 Outcome::Bypassed
             });
         }
@@ -111,7 +115,7 @@ pub(crate) fn answer<'c>(
 pub(crate) enum Begun {
     Answered(Outcome),
     /// What to go on with: without a cache or a key only the tags of what the body will give.
-    Unanswered(Result<Asked, Gathered>),
+    Unanswered(Result<Asked, Unasked>),
 }
 
 /// Answers a hit that needs no waiting, and so no future.
@@ -121,7 +125,7 @@ pub(crate) fn begin(
     computation: &mut dyn Computation,
 ) -> Begun {
     let mut asked = target.map_or_else(
-        || Err(Gathered::for_entry()),
+        || Err(Unasked { site: None, tags: Gathered::for_entry() }),
         |target| {
             let fingerprint = computation.answer().fingerprint(target.site, target.owner);
             target.asked(fingerprint, forced)

@@ -36,6 +36,13 @@ pub(crate) struct Asked {
     pub(crate) forced: bool,
 }
 
+/// A call without a cache or a key: its body runs.
+pub(crate) struct Unasked {
+    pub(crate) site: Option<&'static Site>,
+    /// Those of its arguments.
+    pub(crate) tags: Gathered,
+}
+
 /// Which computations are one flight: those of one function, value type and key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FlightKey {

@@ -9,7 +9,7 @@ use crate::frame::Gathered;
 use crate::key::{Key, Segment};
 use crate::policy::Policy;
 use crate::private::Chosen;
-use crate::request::{Asked, Request};
+use crate::request::{Asked, Request, Unasked};
 use crate::site::{Site, Warning};
 use crate::tags::{self, Tag};
 use crate::telemetry;
@@ -100,12 +100,12 @@ impl Target {
     }
 
     /// Without a cache or a key there are only the tags of what the body will give.
-    pub(crate) fn asked(mut self, fingerprint: u64, forced: bool) -> Result<Asked, Gathered> {
+    pub(crate) fn asked(mut self, fingerprint: u64, forced: bool) -> Result<Asked, Unasked> {
         let (policy, site) = (self.policy(), self.site);
         let (Some(Cache(cache)), Some(key)) = (self.cache.take(), self.key.take()) else {
             let mut tags = Gathered::for_entry();
             self.tags.iter().for_each(|name| tags.add(name));
-            return Err(tags);
+            return Err(Unasked { site: Some(site), tags });
         };
         let fingerprint = self.told_apart(fingerprint);
         let tags = self.all_tags(&cache.namespace, cache.settings.clearable);

@@ -1,6 +1,7 @@
 //! What is told to `tracing`: function name and key digest, never the key.
 
 use crate::key::Key;
+use crate::observe;
 use crate::outcome::Outcome;
 use crate::site::{Site, Warning};
 use crate::store::StoreError;
@@ -18,6 +19,7 @@ macro_rules! told {
 }
 
 pub(crate) fn answered(site: &Site, key: &Key, outcome: Outcome) {
+    observe::note(site, outcome);
     told!(site, key, outcome = outcome.text(), "answered");
 }
 

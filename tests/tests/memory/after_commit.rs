@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use redis_cached::{Cache, Error, Invalidation, invalidate_tags_after_commit, redis_cached};
-use redis_cached_tests::Told;
+use redis_cached_tests::{Told, eventually};
 use tokio::runtime::{Builder, Handle};
 use tokio::task::yield_now;
 use tokio::time::Instant;
@@ -418,4 +418,21 @@ async fn c1_a_commit_that_arrives_late_is_seen_half_a_second_later() {
             }
         })
         .await;
+}
+
+#[tokio::test]
+async fn c5_what_the_server_has_not_confirmed_is_counted() {
+    let (nowhere, there) = (nowhere().await, memory().await);
+    for cache in [&nowhere, &there] {
+        let (gathered, invalidation) =
+            Invalidation::collect(async { cache.invalidate_tags_after_commit(["a", "b"]) }).await;
+        gathered.unwrap();
+        assert_eq!(cache.unconfirmed_invalidations(), 0, "its transaction has not ended");
+        drop(invalidation);
+        assert_eq!(cache.unconfirmed_invalidations(), 2);
+    }
+    // Repeated for a while, and confirmed by the first attempt.
+    eventually("they are confirmed", async || there.unconfirmed_invalidations() == 0).await;
+    assert_eq!(nowhere.unconfirmed_invalidations(), 2);
+    nowhere.shutdown(Duration::from_millis(50)).await.unwrap_err();
 }

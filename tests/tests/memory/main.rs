@@ -8,6 +8,7 @@ mod history;
 mod leases;
 mod mistakes;
 mod nesting;
+mod observed;
 mod origin;
 mod per_call;
 mod places;

@@ -1,0 +1,186 @@
+//! What a future did to the cache: for tests, for a log line, for a `Cache-Status` header.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::outcome::Outcome;
+use crate::site::Site;
+use crate::sync::lock;
+
+/// Of more calls than this only the number is kept.
+const MOST: usize = 256;
+
+/// How many observe at the moment, in this process: while nobody does, no call looks for one around it.
+static OBSERVERS: AtomicUsize = AtomicUsize::new(0);
+
+tokio::task_local! {
+    static AROUND: Arc<Observer>;
+}
+
+struct Observer {
+    seen: Mutex<Observed>,
+    around: Option<Arc<Observer>>,
+}
+
+/// What [`observe`] has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Observed {
+    /// The calls of cached functions, each when it was answered: of one that calls others these come first.
+    pub calls: Vec<ObservedCall>,
+    /// How many more there were than the 256 that are kept.
+    pub more: usize,
+}
+
+/// One call of a cached function. Which entry it was about is not told, since keys may hold secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObservedCall {
+    /// The name of the function.
+    pub function: &'static str,
+    /// Where it stands.
+    pub module: &'static str,
+    /// How it was answered.
+    pub answer: Answer,
+}
+
+/// How a call of a cached function was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// From the store.
+    Hit {
+        /// How long ago the computation of the value began.
+        age: Duration,
+    },
+    /// From the store, in the refresh window: a refresh is under way or about to be.
+    Stale {
+        /// How long ago the computation of the value began.
+        age: Duration,
+    },
+    /// By what another call of this process has computed, or found stored.
+    Shared,
+    /// By its own body.
+    Computed {
+        /// Whether the value was stored.
+        stored: bool,
+    },
+    /// By what `busy` says instead of waiting.
+    Busy,
+    /// By its own body, and the cache was not asked: by `bypass_if`, inside a transaction, or since the store can't be
+    /// reached.
+    Bypassed,
+}
+
+impl Observed {
+    /// How many calls were answered from the store, stale ones included.
+    #[must_use]
+    pub fn hits(&self) -> usize {
+        self.count(|answer| matches!(answer, Answer::Hit { .. } | Answer::Stale { .. }))
+    }
+
+    /// How many calls ran their own body.
+    #[must_use]
+    pub fn bodies(&self) -> usize {
+        self.count(|answer| matches!(answer, Answer::Computed { .. } | Answer::Bypassed))
+    }
+
+    fn count(&self, is_one: impl Fn(Answer) -> bool) -> usize {
+        self.calls.iter().filter(|call| is_one(call.answer)).count()
+    }
+
+    fn add(&mut self, call: ObservedCall) {
+        if self.calls.len() < MOST {
+            self.calls.push(call);
+        } else {
+            self.more += 1;
+        }
+    }
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Hit(served) => Self::Hit { age: served.age() },
+            Outcome::Stale(served) => Self::Stale { age: served.age() },
+            Outcome::Shared(_) => Self::Shared,
+            Outcome::Computed { stored } => Self::Computed { stored },
+            Outcome::Unleased => Self::Computed { stored: false },
+            Outcome::Busy => Self::Busy,
+            Outcome::Bypassed => Self::Bypassed,
+        }
+    }
+}
+
+/// Runs a future, and says how the calls of cached functions in it were answered.
+///
+/// It sees the calls of this task, also those inside of bodies, and not those of tasks that are spawned meanwhile, nor
+/// refreshes in the background. Where one observes inside another, both see what the inner one does.
+///
+/// ```
+/// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use redis_cached::{Answer, Cache, observe, redis_cached};
+///
+/// #[redis_cached(key = "square:{n}", ttl = "1m")]
+/// async fn square(n: u64) -> u64 {
+///     n * n
+/// }
+///
+/// let cache = Cache::builder().url("memory://").build().await?;
+/// cache.scope(async {
+///     let (squared, observed) = observe(square(7)).await;
+///     assert_eq!((squared, observed.calls[0].answer), (49, Answer::Computed { stored: true }));
+///     let (_, observed) = observe(async { square(7).await + square(8).await }).await;
+///     assert_eq!((observed.hits(), observed.bodies()), (1, 1));
+/// }).await;
+/// # Ok(()) }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+/// ```
+///
+/// # Cancel safety
+///
+/// As that of the future.
+pub async fn observe<F: Future>(future: F) -> (F::Output, Observed) {
+    let around = AROUND.try_with(Arc::clone).ok();
+    let observer = Arc::new(Observer { seen: Mutex::default(), around });
+    let _counted = Counted::new();
+    let output = AROUND.scope(Arc::clone(&observer), future).await;
+    let seen = std::mem::take(&mut *lock(&observer.seen));
+    (output, seen)
+}
+
+/// Ends also where the future is dropped, or panics.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        OBSERVERS.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        OBSERVERS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Tells those who observe this task.
+pub(crate) fn note(site: &Site, outcome: Outcome) {
+    // What this task has counted itself it sees.
+    if OBSERVERS.load(Ordering::Relaxed) > 0 {
+        tell(site, outcome);
+    }
+}
+
+#[cold]
+fn tell(site: &Site, outcome: Outcome) {
+    let innermost = AROUND.try_with(Arc::clone).ok();
+    let mut next = innermost.as_ref();
+    while let Some(observer) = next {
+        let (function, module) = (site.function(), site.module());
+        lock(&observer.seen).add(ObservedCall { function, module, answer: outcome.into() });
+        next = observer.around.as_ref();
+    }
+}
