@@ -9,8 +9,9 @@ use syn::punctuated::Punctuated;
 use syn::visit::Visit;
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    AssocType, GenericParam, Generics, Lifetime, ParenthesizedGenericArguments, Signature, Token,
-    TypeFnPtr, TypeImplTrait, TypeParamBound, TypeReference, WherePredicate, parse_quote,
+    AssocType, Expr, ExprClosure, ExprPath, GenericParam, Generics, Lifetime, Macro,
+    ParenthesizedGenericArguments, PatIdent, Signature, Token, TypeFnPtr, TypeImplTrait,
+    TypeParamBound, TypeReference, WherePredicate, parse_quote,
 };
 
 /// Identifiers, and lifetimes with their tick: `&'a T` gives `'a` and `T`.
@@ -59,6 +60,68 @@ pub(crate) fn variables_in(tokens: impl ToTokens) -> Names {
     }
     let mut names = Names::new();
     collect(tokens.into_token_stream(), &mut names);
+    names
+}
+
+/// The same, apart from those that closures in it have for parameters of their own: `min` of `|user| user.age >= min`.
+pub(crate) fn free_variables_in(expr: &Expr) -> Names {
+    struct Finder {
+        free: Names,
+        /// What the closures around have.
+        bound: Vec<Names>,
+    }
+    impl Finder {
+        fn read(&mut self, name: String) {
+            if !self.bound.iter().any(|names| names.contains(&name)) {
+                self.free.insert(name);
+            }
+        }
+    }
+    impl Visit<'_> for Finder {
+        fn visit_expr_path(&mut self, path: &ExprPath) {
+            if let Some(ident) = path.path.get_ident() {
+                self.read(ident.unraw().to_string());
+            }
+        }
+        fn visit_macro(&mut self, call: &Macro) {
+            variables_in(&call.tokens).into_iter().for_each(|name| self.read(name));
+            written_in(call.tokens.clone()).into_iter().for_each(|name| self.read(name));
+        }
+        fn visit_expr_closure(&mut self, closure: &ExprClosure) {
+            let mut own = Bindings(Names::new());
+            closure.inputs.iter().for_each(|input| own.visit_pat(input));
+            self.bound.push(own.0);
+            self.visit_expr(&closure.body);
+            self.bound.pop();
+        }
+    }
+    struct Bindings(Names);
+    impl Visit<'_> for Bindings {
+        fn visit_pat_ident(&mut self, pat: &PatIdent) {
+            self.0.insert(pat.ident.unraw().to_string());
+        }
+    }
+    let mut finder = Finder { free: Names::new(), bound: Vec::new() };
+    finder.visit_expr(expr);
+    finder.free
+}
+
+/// What texts in a macro may ask for: `name` of `format!("{name:?}")`.
+fn written_in(tokens: TokenStream) -> Names {
+    let mut names = Names::new();
+    for tree in tokens {
+        match tree {
+            TokenTree::Group(group) => names.extend(written_in(group.stream())),
+            TokenTree::Literal(literal) => {
+                let text = literal.to_string();
+                let holes =
+                    text.split('{').skip(1).filter_map(|rest| rest.split(['}', ':']).next());
+                let holes = holes.filter(|name| syn::parse_str::<proc_macro2::Ident>(name).is_ok());
+                names.extend(holes.map(str::to_owned));
+            }
+            _ => {}
+        }
+    }
     names
 }
 
@@ -269,6 +332,26 @@ mod tests {
             )
         );
         assert_eq!(sig.to_token_stream().to_string(), expected.to_string());
+    }
+
+    #[test]
+    fn what_closures_have_of_their_own_is_not_free() {
+        for (expr, free) in [
+            (quote!(|user| user.age >= min), &["min"][..]),
+            (quote!(|page| page.ids.iter().all(|id| *id > 0)), &[]),
+            (quote!(|(a, b)| a + b + c), &["c"]),
+            (quote!(|page| page.ids.iter().any(|id| id == own) && id.is_some()), &["id", "own"]),
+            (
+                quote!(|value| format!("{prefix}{value:?}{}{{x}}", suffix)),
+                &["prefix", "suffix", "x"],
+            ),
+            (quote!(Template::compile), &[]),
+            (quote!(compile), &["compile"]),
+            (quote!(|value| cipher.seal(value)), &["cipher"]),
+        ] {
+            let parsed = syn::parse2(expr.clone()).unwrap();
+            assert_eq!(free_variables_in(&parsed), list(free), "{expr}");
+        }
     }
 
     #[test]

@@ -4,14 +4,14 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::visit::Visit;
-use syn::{Expr, ExprAsync, ExprClosure, ExprTry, PatIdent, Path, Type, Visibility};
+use syn::{Expr, ExprAsync, ExprClosure, ExprTry, Path, Type, Visibility};
 
 use crate::args::{self, Args, Compression, Given, Rebinding};
 use crate::asked::{Asked, aside, in_transactions};
 use crate::block::Block;
 use crate::errors::Errors;
 use crate::function::Function;
-use crate::generics::{Names, names_in, variables_in};
+use crate::generics::{Names, free_variables_in, names_in, variables_in};
 use crate::key::{Key, Scope, no_such_parameter};
 use crate::params::{self, Param, Passing};
 use crate::policy::{self, Policy};
@@ -456,19 +456,6 @@ fn check_refresh_with(args: &Args, scope: &Scope<'_>, key: Option<&Key>, tags: &
     }
 }
 
-/// The names of a closure's own parameters.
-fn bound_by(closure: &ExprClosure) -> Names {
-    struct Finder(Names);
-    impl Visit<'_> for Finder {
-        fn visit_pat_ident(&mut self, pat: &PatIdent) {
-            self.0.insert(pat.ident.unraw().to_string());
-        }
-    }
-    let mut finder = Finder(Names::new());
-    closure.inputs.iter().for_each(|input| finder.visit_pat(input));
-    finder.0
-}
-
 /// The first `?` that would end the function around.
 fn question_of(expr: &Expr) -> Option<ExprTry> {
     struct Finder(Option<ExprTry>);
@@ -522,19 +509,9 @@ impl Spec {
         self.refresh_with.iter().find(|made| made.param.unraw() == param.ident.unraw())
     }
 
-    /// The parameters that a closure of the attribute mentions, apart from those that go by the names of its own.
+    /// The parameters that a closure of the attribute mentions, apart from what goes by the names of its own.
     pub(crate) fn mentioned_in_closure(&self, expr: &Expr) -> Vec<&Param> {
-        let own = match expr {
-            Expr::Closure(closure) => bound_by(closure),
-            _ => Names::new(),
-        };
-        let mut mentioned = self.mentioned(expr);
-        mentioned.retain(|param| {
-            let names = param.names();
-            let names = names.iter().map(|name| name.unraw().to_string());
-            names.into_iter().any(|name| !own.contains(&name))
-        });
-        mentioned
+        self.binding(&free_variables_in(expr))
     }
 
     /// Whether a call says by its arguments which stored values it takes.
@@ -547,11 +524,14 @@ impl Spec {
 
     /// The names that an expression of the attribute mentions, of those that parameters bind.
     pub(crate) fn mentioned(&self, expr: &impl ToTokens) -> Vec<&Param> {
-        let names = variables_in(expr);
-        let mentions = |param: &&Param| {
+        self.binding(&variables_in(expr))
+    }
+
+    fn binding(&self, names: &Names) -> Vec<&Param> {
+        let binds = |param: &&Param| {
             param.names().iter().any(|name| names.contains(&name.unraw().to_string()))
         };
-        self.params.iter().filter(mentions).collect()
+        self.params.iter().filter(binds).collect()
     }
 }
 

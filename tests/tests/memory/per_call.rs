@@ -399,12 +399,13 @@ async fn who_shares_a_look_judges_for_itself() {
     assert_eq!(origin.bodies(), 2);
 }
 
-/// Names of a closure's own are not those of parameters.
+/// Names of a closure's own are not those of parameters; and what a text asks for is.
 #[redis_cached(
-    key = "shadowed:{value}", ttl = "1h", cache = cache, accept_if = |value| *value > 0,
-    stored = String, save = |value| format!("{value}"), load = |cache| cache.parse::<u64>()
+    key = "shadowed:{value}", ttl = "1h", cache = cache, accept_if = |value| *value > 0, skip(prefix),
+    stored = String, save = |value| format!("{prefix}{value}"),
+    load = |cache| cache.strip_prefix(prefix).and_then(|value| value.parse::<u64>().ok())
 )]
-async fn shadowed(cache: &Cache, value: u64) -> u64 {
+async fn shadowed(cache: &Cache, prefix: &str, value: u64) -> u64 {
     settle().await;
     value
 }
@@ -412,6 +413,11 @@ async fn shadowed(cache: &Cache, value: u64) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn names_of_a_closure_are_its_own() {
     let cache = memory().await;
-    assert_eq!(shadowed(&cache, 7).await, 7);
-    assert_eq!(shadowed_entry(&cache, 7).peek().await.unwrap().map(|peek| peek.value), Some(7));
+    assert_eq!(shadowed(&cache, "n", 7).await, 7);
+    let peek = shadowed_entry(&cache, "n", 7).peek().await.unwrap();
+    assert_eq!(peek.map(|peek| peek.value), Some(7));
+    assert!(shadowed_entry(&cache, "m", 7).peek().await.unwrap().is_none());
+    // What is not accepted is not shown either, where the arguments have no say.
+    shadowed_entry(&cache, "n", 7).set(0).await.unwrap();
+    assert!(shadowed_entry(&cache, "n", 7).peek().await.unwrap().is_none());
 }
