@@ -1,5 +1,6 @@
 //! What need not be in the key because it only says how to call: the cache itself, and what expressions ask.
 
+use proc_macro2::Ident;
 use syn::ext::IdentExt;
 use syn::visit::Visit;
 use syn::{BinOp, Expr, ExprPath, PatIdent, UnOp, parse_quote};
@@ -24,17 +25,16 @@ pub(crate) fn aside(args: &Args, asked: &Asked, function: &Function, params: &[P
         .filter(|param| asked.sets_aside(param).is_some())
         .map(|param| param.ident.unraw().to_string())
         .filter(|name| always.contains(name) || !function.body_mentions(name));
-    let transactions = params
-        .iter()
-        .filter(|_| args.bypass_if.is_none())
-        .filter_map(|param| in_transaction(param).map(|_| param.ident.unraw().to_string()));
-    cache.into_iter().chain(flags).chain(transactions).collect()
+    cache.into_iter().chain(flags).collect()
 }
 
 /// What bypasses the cache where nothing else is said: rows that are not committed yet must be seen by their own
-/// transaction, and published by none.
-pub(crate) fn in_transactions(params: &[Param]) -> Option<Expr> {
-    params.iter().filter_map(in_transaction).reduce(|one, other| parse_quote!(#one || #other))
+/// transaction, and published by none. Of what is skipped: a `Transaction` in the key is a bank's.
+pub(crate) fn in_transactions(params: &[Param], skip: &[Ident]) -> Option<Expr> {
+    let is_skipped =
+        |param: &&Param| skip.iter().any(|name| param.binds(&name.unraw().to_string()));
+    let transactions = params.iter().filter(is_skipped).filter_map(in_transaction);
+    transactions.reduce(|one, other| parse_quote!(#one || #other))
 }
 
 /// Whether a call hands over an open transaction.

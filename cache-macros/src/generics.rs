@@ -84,8 +84,11 @@ pub(crate) fn free_variables_in(expr: &Expr) -> Names {
             }
         }
         fn visit_macro(&mut self, call: &Macro) {
-            variables_in(&call.tokens).into_iter().for_each(|name| self.read(name));
-            written_in(call.tokens.clone()).into_iter().for_each(|name| self.read(name));
+            for name in
+                variables_in(&call.tokens).into_iter().chain(written_in(call.tokens.clone()))
+            {
+                self.read(name);
+            }
         }
         fn visit_expr_closure(&mut self, closure: &ExprClosure) {
             let mut own = Bindings(Names::new());

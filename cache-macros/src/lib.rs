@@ -96,7 +96,7 @@ use proc_macro::TokenStream;
 ///   that can change the value. What only says how to call counts as skipped where the body does not read it too
 ///   (or where it alone decides that the cache is bypassed): a `bool` that `bypass_if`, `refresh_if`, `no_store_if`,
 ///   `max_age` or `busy` asks, a `Duration` or an `Option` of one that `max_age` asks, and what `busy` or `accept_if` asks. So does a
-///   parameter called `_`, which the body cannot see, and an open transaction (below);
+///   parameter called `_`, which the body cannot see;
 /// - values are percent-escaped, and two placeholders stand apart by a character that is escaped
 ///   in values: `:`, `/`, `|`, white space or a control character; a digest, `{x:hash}`, is of one
 ///   length and needs none;
@@ -151,9 +151,9 @@ use proc_macro::TokenStream;
 /// the call; a `&self` method clones `Self`, so take `self: Arc<Self>` where that is dear.
 ///
 /// A call that is handed an open transaction bypasses the cache: rows that are not committed yet must be seen by their own
-/// transaction, and published by none. Such a parameter is known by the name of its type, `Transaction<'_, Postgres>`,
-/// `PgTransaction`, `DatabaseTransaction` or any other that ends so, behind references too; of an `Option` of one,
-/// `None` uses the cache. What is not told by its type (a connection of `diesel-async`, an enum of pool and transaction)
+/// transaction, and published by none. Such a parameter is in `skip`, and known by the name of its type,
+/// `Transaction<'_, Postgres>`, `PgTransaction`, `DatabaseTransaction` or any other that ends so, behind references too;
+/// of an `Option` of one, `None` uses the cache. What is not told by its type (a connection of `diesel-async`, an enum of pool and transaction)
 /// is told by `bypass_if`, as in `bypass_if = conn.is_in_transaction()`; a `bypass_if` of its own takes the place of this
 /// rule, and `bypass_if = false` has a transaction share what it reads.
 ///

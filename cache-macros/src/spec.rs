@@ -124,11 +124,12 @@ fn check(
         }
     }
     let asked = Asked::by(&args);
+    let skip = args.skip.as_ref().map_or(&[][..], |skip| &skip.value);
     let scope = Scope {
         function: &function,
         block,
         params: &params,
-        skip: args.skip.as_ref().map_or(&[][..], |skip| &skip.value),
+        skip,
         aside: aside(&args, &asked, &function, &params),
         asked,
         errors,
@@ -161,7 +162,7 @@ fn check(
         clearable: args.clearable.is_some(),
         identity,
         cache: given(args.cache),
-        bypass_if: given(args.bypass_if).or_else(|| in_transactions(&params)),
+        bypass_if: given(args.bypass_if).or_else(|| in_transactions(&params, skip)),
         refresh_if: given(args.refresh_if),
         no_store_if: given(args.no_store_if),
         busy: given(args.busy),

@@ -27,7 +27,7 @@ impl<Db> Transaction<'_, Db> {
 struct Postgres;
 type DatabaseTransaction = Transaction<'static, Postgres>;
 
-#[redis_cached(key = "row:{id}", ttl = "1h", same_entries_as = row, skip(origin), cache = cache)]
+#[redis_cached(key = "row:{id}", ttl = "1h", same_entries_as = row, skip(origin, tx), cache = cache)]
 async fn row_inside(
     cache: &Cache,
     origin: &Origin,
@@ -37,7 +37,7 @@ async fn row_inside(
     tx.read(origin).await
 }
 
-#[redis_cached(key = "row:{id}", ttl = "1h", skip(origin), cache = cache)]
+#[redis_cached(key = "row:{id}", ttl = "1h", skip(origin, tx), cache = cache)]
 async fn row(cache: &Cache, origin: &Origin, tx: Option<&DatabaseTransaction>, id: u64) -> usize {
     match tx {
         Some(tx) => tx.read(origin).await,
@@ -80,4 +80,26 @@ async fn a_condition_of_its_own_takes_the_place_of_the_rule() {
         assert_eq!(constant(&cache, &origin, &mut tx, 1).await, 1);
     }
     assert_eq!(origin.bodies(), 1);
+}
+
+mod bank {
+    pub(super) struct Transaction {
+        pub(super) id: u64,
+    }
+}
+
+/// Not of a database: it says which value is meant.
+#[redis_cached(key = "receipt:{transaction.id}", ttl = "1h", skip(origin), cache = cache)]
+async fn receipt(cache: &Cache, origin: &Origin, transaction: &bank::Transaction) -> u64 {
+    origin.read().await;
+    transaction.id
+}
+
+#[tokio::test(start_paused = true)]
+async fn c6_a_transaction_that_is_in_the_key_is_none_of_a_database() {
+    let (cache, origin) = (memory().await, Origin::open());
+    for id in [1, 2, 1, 2] {
+        assert_eq!(receipt(&cache, &origin, &bank::Transaction { id }).await, id);
+    }
+    assert_eq!(origin.bodies(), 2);
 }
