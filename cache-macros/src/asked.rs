@@ -7,7 +7,7 @@ use syn::{BinOp, Expr, ExprPath, PatIdent, UnOp, parse_quote};
 
 use crate::args::{Args, Given};
 use crate::function::Function;
-use crate::generics::Names;
+use crate::generics::{Names, free_variables_in};
 use crate::params::Param;
 use crate::spelling::{is_bool, is_duration, is_optional_transaction, is_transaction};
 
@@ -20,21 +20,33 @@ pub(crate) fn aside(args: &Args, asked: &Asked, function: &Function, params: &[P
     if let Some(given) = &args.bypass_if {
         decides(&given.value, &mut always);
     }
+    let conversion = [&args.save, &args.load];
+    let converting: Names = conversion
+        .iter()
+        .filter_map(|given| Some(free_variables_in(&given.as_ref()?.value)))
+        .flatten()
+        .collect();
     let flags = params
         .iter()
         .filter(|param| asked.sets_aside(param).is_some())
         .map(|param| param.ident.unraw().to_string())
-        .filter(|name| always.contains(name) || !function.body_mentions(name));
+        .filter(|name| always.contains(name) || !function.body_mentions(name))
+        // What is stored is as much a matter of these.
+        .filter(|name| !converting.contains(name));
     cache.into_iter().chain(flags).collect()
 }
 
-/// What bypasses the cache where nothing else is said: rows that are not committed yet must be seen by their own
-/// transaction, and published by none. Of what is skipped: a `Transaction` in the key is a bank's.
-pub(crate) fn in_transactions(params: &[Param], skip: &[Ident]) -> Option<Expr> {
+/// What bypasses the cache, beside what `bypass_if` says: rows that are not committed yet must be seen by their own
+/// transaction, and published by none. Not where it says something of the transaction, or `false`. Of what is
+/// skipped: a `Transaction` in the key is a bank's.
+pub(crate) fn bypassing(given: Option<Expr>, params: &[Param], skip: &[Ident]) -> Option<Expr> {
+    let settled = given.as_ref().map(variables_of).unwrap_or_default();
+    let never = matches!(&given, Some(Expr::Lit(literal)) if literal.lit == parse_quote!(false));
     let is_skipped =
         |param: &&Param| skip.iter().any(|name| param.binds(&name.unraw().to_string()));
-    let transactions = params.iter().filter(is_skipped).filter_map(in_transaction);
-    transactions.reduce(|one, other| parse_quote!(#one || #other))
+    let is_open = |param: &&Param| !never && !settled.contains(&param.ident.unraw().to_string());
+    let transactions = params.iter().filter(is_skipped).filter(is_open).filter_map(in_transaction);
+    given.into_iter().chain(transactions).reduce(|one, other| parse_quote!((#one) || #other))
 }
 
 /// Whether a call hands over an open transaction.

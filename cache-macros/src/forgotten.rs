@@ -35,7 +35,9 @@ impl Scope<'_> {
             (format!("parameter `{name}`"), "it")
         };
         let flag = if let Some(argument) = self.asked.sets_aside(param) {
-            format!(". That `{argument}` asks it is not enough, since the body mentions it too")
+            format!(
+                ". That `{argument}` asks it is not enough, since the body, `save` or `load` mentions it too"
+            )
         } else if is_flag(param, &name) {
             format!(", or, if it only asks for a new value, write `refresh_if = {name}`")
         } else if name.split('_').any(|word| ["default", "fallback"].contains(&word)) {

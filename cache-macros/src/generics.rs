@@ -6,12 +6,13 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::punctuated::Punctuated;
-use syn::visit::Visit;
+use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    AssocType, Expr, ExprClosure, ExprPath, GenericParam, Generics, Lifetime, Macro,
-    ParenthesizedGenericArguments, PatIdent, Signature, Token, TypeFnPtr, TypeImplTrait,
-    TypeParamBound, TypeReference, WherePredicate, parse_quote,
+    Arm, AssocType, Block, Expr, ExprClosure, ExprForLoop, ExprIf, ExprLet, ExprPath, ExprWhile,
+    GenericParam, Generics, Lifetime, Local, Macro, ParenthesizedGenericArguments, Pat, PatIdent,
+    Signature, Token, TypeFnPtr, TypeImplTrait, TypeParamBound, TypeReference, WherePredicate,
+    parse_quote,
 };
 
 /// Identifiers, and lifetimes with their tick: `&'a T` gives `'a` and `T`.
@@ -63,14 +64,24 @@ pub(crate) fn variables_in(tokens: impl ToTokens) -> Names {
     names
 }
 
-/// The same, apart from those that closures in it have for parameters of their own: `min` of `|user| user.age >= min`.
+/// The same, apart from those that closures and patterns in it bind: `min` of `|user| user.age >= min`.
 pub(crate) fn free_variables_in(expr: &Expr) -> Names {
     struct Finder {
         free: Names,
-        /// What the closures around have.
+        /// What closures and patterns around have.
         bound: Vec<Names>,
     }
     impl Finder {
+        fn inside(&mut self, visit: impl FnOnce(&mut Self)) {
+            self.bound.push(Names::new());
+            visit(self);
+            self.bound.pop();
+        }
+        fn bind(&mut self, pat: &Pat) {
+            let mut own = Bindings(Names::new());
+            own.visit_pat(pat);
+            self.bound.last_mut().into_iter().for_each(|names| names.append(&mut own.0));
+        }
         fn read(&mut self, name: String) {
             if !self.bound.iter().any(|names| names.contains(&name)) {
                 self.free.insert(name);
@@ -91,11 +102,48 @@ pub(crate) fn free_variables_in(expr: &Expr) -> Names {
             }
         }
         fn visit_expr_closure(&mut self, closure: &ExprClosure) {
-            let mut own = Bindings(Names::new());
-            closure.inputs.iter().for_each(|input| own.visit_pat(input));
-            self.bound.push(own.0);
-            self.visit_expr(&closure.body);
-            self.bound.pop();
+            self.inside(|finder| {
+                closure.inputs.iter().for_each(|input| finder.bind(input));
+                finder.visit_expr(&closure.body);
+            });
+        }
+        fn visit_block(&mut self, block: &Block) {
+            self.inside(|finder| visit::visit_block(finder, block));
+        }
+        fn visit_local(&mut self, local: &Local) {
+            if let Some(init) = &local.init {
+                self.visit_local_init(init);
+            }
+            self.bind(&local.pat);
+        }
+        fn visit_arm(&mut self, arm: &Arm) {
+            self.inside(|finder| {
+                finder.bind(&arm.pat);
+                visit::visit_arm(finder, arm);
+            });
+        }
+        fn visit_expr_let(&mut self, condition: &ExprLet) {
+            self.visit_expr(&condition.expr);
+            self.bind(&condition.pat);
+        }
+        fn visit_expr_if(&mut self, branches: &ExprIf) {
+            self.inside(|finder| {
+                finder.visit_expr(&branches.cond);
+                finder.visit_block(&branches.then_branch);
+            });
+            if let Some((_, other)) = &branches.else_branch {
+                self.visit_expr(other);
+            }
+        }
+        fn visit_expr_while(&mut self, looped: &ExprWhile) {
+            self.inside(|finder| visit::visit_expr_while(finder, looped));
+        }
+        fn visit_expr_for_loop(&mut self, looped: &ExprForLoop) {
+            self.visit_expr(&looped.expr);
+            self.inside(|finder| {
+                finder.bind(&looped.pat);
+                finder.visit_block(&looped.body);
+            });
         }
     }
     struct Bindings(Names);
@@ -117,10 +165,16 @@ fn written_in(tokens: TokenStream) -> Names {
             TokenTree::Group(group) => names.extend(written_in(group.stream())),
             TokenTree::Literal(literal) => {
                 let text = literal.to_string();
-                let holes =
-                    text.split('{').skip(1).filter_map(|rest| rest.split(['}', ':']).next());
-                let holes = holes.filter(|name| syn::parse_str::<proc_macro2::Ident>(name).is_ok());
-                names.extend(holes.map(str::to_owned));
+                let holes = text.split('{').skip(1).filter_map(|rest| rest.split('}').next());
+                let asked = holes.flat_map(|hole| {
+                    let (name, form) = hole.split_once(':').unwrap_or((hole, ""));
+                    // `width` and `prec` of `{value:width$.prec$}`.
+                    let of_form =
+                        form.split('$').filter_map(|part| part.rsplit(['.', '<', '>', '^']).next());
+                    [name].into_iter().chain(of_form)
+                });
+                let asked = asked.filter(|name| syn::parse_str::<proc_macro2::Ident>(name).is_ok());
+                names.extend(asked.map(str::to_owned));
             }
             _ => {}
         }
@@ -348,6 +402,31 @@ mod tests {
                 quote!(|value| format!("{prefix}{value:?}{}{{x}}", suffix)),
                 &["prefix", "suffix", "x"],
             ),
+            (
+                quote!(|p| match p.until {
+                    Some(at) if at > now => true,
+                    _ => false,
+                }),
+                &["now"],
+            ),
+            (
+                quote!(|p| {
+                    let conn = p.conn;
+                    conn > other
+                }),
+                &["other"],
+            ),
+            (quote!(|p| { if let Some(a) = p.a { a > b } else { a } }), &["a", "b"]),
+            (
+                quote!(|p| {
+                    for id in &p.ids {
+                        check(id, own);
+                    }
+                    id
+                }),
+                &["check", "id", "own"],
+            ),
+            (quote!(|value| format!("{value:width$.prec$}")), &["prec", "width"]),
             (quote!(Template::compile), &[]),
             (quote!(compile), &["compile"]),
             (quote!(|value| cipher.seal(value)), &["cipher"]),

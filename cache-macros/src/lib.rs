@@ -42,12 +42,12 @@ use proc_macro::TokenStream;
 /// | `none_ttl` | the ttl of a stored `None`: a duration | `ttl` |
 /// | `ttl_with` | closure or path, `fn(&T) -> Duration`: the value decides; zero is not stored | – |
 /// | `cache_if` | closure or path, `fn(&T) -> bool`: may this value be stored? If not, it is returned, and the old entry is removed | all |
-/// | `accept_if` | closure or path, `fn(&T) -> bool`: may this stored value be served? If not, it is computed anew. It may ask for parameters, as in `\|user\| user.version >= at_least`: then each call judges for itself, and `peek` for nobody | all |
+/// | `accept_if` | closure or path, `fn(&T) -> bool`: may this stored value be served? If not, it is computed anew. It may ask for parameters, as in `\|user\| user.version >= at_least`: then each call judges what is found stored for itself, and what another's body gives where its own asks the same parameter; `peek` judges for nobody | all |
 /// | `cache_err_if` | closure or path, `fn(&E) -> bool`: which errors of a `Result` are stored, those that are `Serialize + DeserializeOwned`; needs one of the next two | none |
 /// | `err_ttl` | the ttl of a stored error: a duration | – |
 /// | `err_ttl_with` | closure or path, `fn(&E) -> Duration`: the error decides; zero is not stored | – |
 /// | `share_err` | closure or path, `fn(&E) -> E`: how those who waited get the error, once to keep it and once for each of them | `Clone` |
-/// | `bypass_if` | a `bool` expression over the parameters: run the body and touch nothing | never |
+/// | `bypass_if` | a `bool` expression over the parameters: run the body and touch nothing | inside a transaction |
 /// | `refresh_if` | a `bool` expression over the parameters: compute now, and store | never |
 /// | `no_store_if` | a `bool` expression over the parameters: read only. A hit is served, and not refreshed; a miss runs the body for this caller, without a lease, and stores nothing, also in `_refresh` | never |
 /// | `max_age` | a duration, or an expression over the parameters that gives one or an `Option` of one, asked at each call: what began longer ago, by the server's clock, is a miss for this call and stays where it is; so is everything while that clock is unknown | the ttl |
@@ -131,7 +131,10 @@ use proc_macro::TokenStream;
 /// With `stored`, `save` and `load` another type is stored than is returned: the source of a compiled pattern, a row that
 /// the body has decrypted. A hit is loaded with the arguments of its own call. `save` is asked when the body has the
 /// arguments, and so, before it runs, what `save` mentions is cloned; a handle keeps clones for both. What `save` gives
-/// nothing for is not stored; what `load` gives nothing for is a miss, and the body runs. Both are told of once.
+/// nothing for is not stored, and drives out the old value; what `load` gives nothing for is a miss, and the body runs.
+/// Both are told of once. Of a function that returns an `Option`, a `None` of `load` is the value: let it fail by an
+/// `Err`, or by an `Option` around it. Entries are known by what is stored and by what is made of it, so those of the function
+/// without `stored` are not its own. Where `save` comes to write something else, raise `version`.
 ///
 /// A stored error is a hit until its ttl ends, counted from the moment its computation began, and is
 /// invalidated as a value is. It is never stale, and a background refresh that ends in it leaves the old
@@ -155,7 +158,8 @@ use proc_macro::TokenStream;
 /// `Transaction<'_, Postgres>`, `PgTransaction`, `DatabaseTransaction` or any other that ends so, behind references too;
 /// of an `Option` of one, `None` uses the cache. What is not told by its type (a connection of `diesel-async`, an enum of pool and transaction)
 /// is told by `bypass_if`, as in `bypass_if = conn.is_in_transaction()`; a `bypass_if` of its own takes the place of this
-/// rule, and `bypass_if = false` has a transaction share what it reads.
+/// rule where it asks the transaction, and is added to it where not; `bypass_if = false` has a transaction share what it
+/// reads. With `refresh_before` beside an `Option` of one, say `refresh_with(tx = None)`.
 ///
 /// The attribute works as it is in inherent `impl`s, on methods and on functions without a receiver. The
 /// latter are told apart from free functions by the word `Self`, which must occur in them. In the

@@ -7,7 +7,7 @@ use syn::visit::Visit;
 use syn::{Expr, ExprAsync, ExprClosure, ExprTry, Path, Type, Visibility};
 
 use crate::args::{self, Args, Compression, Given, Rebinding};
-use crate::asked::{Asked, aside, in_transactions};
+use crate::asked::{Asked, aside, bypassing};
 use crate::block::Block;
 use crate::errors::Errors;
 use crate::function::Function;
@@ -60,6 +60,20 @@ pub(crate) struct Conversion {
     pub(crate) stored: Type,
     pub(crate) save: Expr,
     pub(crate) load: Expr,
+}
+
+impl Values {
+    /// All that is mentioned.
+    pub(crate) fn names(&self) -> Names {
+        let Self { cache_if, accept_if, ttl_with, tags_with, .. } = self;
+        let Self { cache_err_if, err_ttl_with, share_err, conversion, .. } = self;
+        let conversion = conversion.iter();
+        let conversion =
+            conversion.map(|Conversion { stored, save, load }| quote!(#stored #save #load));
+        names_in(quote! {
+            #cache_if #accept_if #ttl_with #tags_with #cache_err_if #err_ttl_with #share_err #(#conversion)*
+        })
+    }
 }
 
 pub(crate) enum Codec {
@@ -162,7 +176,7 @@ fn check(
         clearable: args.clearable.is_some(),
         identity,
         cache: given(args.cache),
-        bypass_if: given(args.bypass_if).or_else(|| in_transactions(&params, skip)),
+        bypass_if: bypassing(given(args.bypass_if), &params, skip),
         refresh_if: given(args.refresh_if),
         no_store_if: given(args.no_store_if),
         busy: given(args.busy),
@@ -489,20 +503,16 @@ impl Spec {
     pub(crate) fn mentions_self(&self) -> bool {
         let Self { policy, values, normalize, cache, bypass_if, refresh_if, .. } = self;
         let Self { no_store_if, busy, refresh_with, .. } = self;
-        let Values { cache_if, accept_if, ttl_with, tags_with, .. } = values;
-        let Values { cache_err_if, err_ttl_with, share_err, .. } = values;
         let spans = policy.spans().map(|(_, span)| span).chain(&policy.max_age);
         let spans = spans.filter_map(policy::Span::at_run_time);
         let rebound = normalize.iter().chain(refresh_with).map(|rebinding| &rebinding.value);
-        let conversion = values.conversion.as_ref();
-        let conversion =
-            conversion.map(|Conversion { stored, save, load }| quote!(#stored #save #load));
         let all = quote! {
-            #conversion
-            #cache #bypass_if #refresh_if #no_store_if #busy #cache_if #accept_if #ttl_with #tags_with
-            #cache_err_if #err_ttl_with #share_err #(#spans)* #(#rebound)*
+            #cache #bypass_if #refresh_if #no_store_if #busy #(#spans)* #(#rebound)*
         };
-        self.named_generics().contains("Self") || names_in(all).contains("Self")
+        let mut names = names_in(all);
+        names.extend(self.named_generics());
+        names.extend(values.names());
+        names.contains("Self")
     }
 
     /// How the background refresh makes this parameter anew, if it does.
@@ -521,6 +531,16 @@ impl Spec {
             .accept_if
             .as_ref()
             .filter(|closure| !self.mentioned_in_closure(closure).is_empty())
+    }
+
+    /// Whether that depends on what its body asks, too: then another call's body is not as good as its own.
+    pub(crate) fn judges_bodies(&self) -> bool {
+        let asked = |param: &Param| {
+            let names = param.names();
+            names.iter().any(|name| self.function.body_mentions(&name.unraw().to_string()))
+        };
+        self.accepts_by_arguments()
+            .is_some_and(|closure| self.mentioned_in_closure(closure).into_iter().any(asked))
     }
 
     /// The names that an expression of the attribute mentions, of those that parameters bind.

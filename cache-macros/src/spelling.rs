@@ -73,14 +73,20 @@ pub(crate) fn is_duration(ty: &Type) -> bool {
     }
 }
 
+/// What a transaction is handed about in.
+const HOLDERS: [&str; 7] = ["Arc", "Box", "Mutex", "MutexGuard", "Pin", "Rc", "RwLock"];
+
 /// An open transaction, by the name of its type: `Transaction` of sqlx and `rusqlite`, `PgTransaction`,
 /// `DatabaseTransaction` of `SeaORM`.
 pub(crate) fn is_transaction(ty: &Type) -> bool {
     match ungrouped(ty) {
         Type::Reference(reference) => is_transaction(&reference.elem),
-        Type::Path(path) => {
-            path.path.segments.last().is_some_and(|last| names_transaction(&last.ident.to_string()))
-        }
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
+            let name = last.ident.to_string();
+            let holds = HOLDERS.contains(&name.as_str());
+            names_transaction(&name)
+                || (holds && first_type_argument(ty).is_some_and(is_transaction))
+        }),
         _ => false,
     }
 }

@@ -245,6 +245,12 @@ impl Outcome {
         Self { keys: Ok(()), tags: Ok(()) }
     }
 
+    #[cfg(test)]
+    pub(crate) fn unconfirmed() -> Self {
+        let failed = || Err(StoreError::Server("it is away".to_owned()));
+        Self { keys: failed(), tags: failed() }
+    }
+
     pub(crate) fn confirms(&self, subject: &Subject) -> bool {
         match subject {
             Subject::Key(_) => self.keys.is_ok(),

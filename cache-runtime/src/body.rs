@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::by_hand::Boxed;
-use crate::codec::{EncodeError, Encoded, compression};
+use crate::codec::{self, EncodeError, Encoded, compression};
 use crate::computation::{Computation, Outgoing};
 use crate::entry::{self, Label, Written};
 use crate::faults::{self, Fault};
@@ -77,7 +77,8 @@ pub(crate) fn run<'c>(
 /// An encoded value or error on its way into the store.
 pub(crate) struct Product {
     pub(crate) written: Written,
-    pub(crate) payload: Arc<[u8]>,
+    /// `None` where it could not be stored: then it is not to be.
+    pub(crate) payload: Option<Arc<[u8]>>,
     none: bool,
     /// `false` where the function's `cache_if` says no.
     keep: bool,
@@ -86,6 +87,12 @@ pub(crate) struct Product {
 }
 
 impl Product {
+    /// Of a value that is not to be stored, and could not be.
+    fn unwanted() -> Self {
+        let written = Written { codec: codec::Id::Bincode, is_error: false };
+        Self { written, payload: None, none: false, keep: false, ttl: None, window: None }
+    }
+
     /// How long it lives, by what it says itself and else by its function.
     pub(crate) fn ttl(&self, request: &Request) -> Duration {
         request.policy.with_ttl(self.none, self.ttl).checked(request.site).ttl
@@ -103,7 +110,8 @@ pub(crate) fn encode(request: &Request, computation: &mut dyn Computation) -> Op
                 _ => Warning::NotStorable,
             };
             telemetry::warn_once(request.site, warning, &error.to_string());
-            None
+            // Its author says so, as by `cache_if`.
+            matches!(error, EncodeError::NotSaved).then(Product::unwanted)
         }
     }
 }
@@ -114,12 +122,14 @@ pub(crate) fn product(
     outgoing: Result<Outgoing, EncodeError>,
 ) -> Result<Product, EncodeError> {
     let Outgoing { encoded, is_error, keep, ttl, window } = outgoing?;
-    let Encoded { codec, fell_back, bytes, none } = encoded;
+    let Some(Encoded { codec, fell_back, bytes, none }) = encoded else {
+        return Ok(Product::unwanted());
+    };
     if fell_back {
         telemetry::warn_once(request.site, Warning::Fallback, "");
     }
     let written = Written { codec, is_error };
-    Ok(Product { written, payload: bytes.into(), none, keep, ttl, window })
+    Ok(Product { written, payload: Some(bytes.into()), none, keep, ttl, window })
 }
 
 /// Seals the product with a life that begins at `born_at`, and commits it under the lease.
@@ -129,13 +139,13 @@ pub(crate) async fn commit(
     product: &Product,
     touched: &Gathered,
 ) -> Result<Commit, StoreError> {
-    if !product.keep {
+    let Some(payload) = product.payload.as_ref().filter(|_| product.keep) else {
         telemetry::step(request.site, &request.key, "not to be stored");
         return lease
             .fail(Old::Goes)
             .await
             .map(|ended| if ended { Commit::Unwanted } else { Commit::Refused });
-    }
+    };
     let policy = if product.written.is_error {
         request.policy.of_error(product.ttl)
     } else {
@@ -158,7 +168,7 @@ pub(crate) async fn commit(
         .iter()
         .map(|(tag, nonce)| Stamp { name: tag.name().as_bytes(), nonce: nonce.bytes() })
         .collect();
-    let (compressed, payload) = compression::compress(policy.compression, &product.payload);
+    let (compressed, payload) = compression::compress(policy.compression, payload);
     let label = Label {
         life,
         fingerprint: request.fingerprint,

@@ -95,7 +95,7 @@ pub(crate) fn store(
             return Err(ErrorKind::Superseded.into());
         };
         #[cfg(test)]
-        crate::model::seized(&product.payload);
+        crate::model::seized(product.payload.as_deref().unwrap_or_default());
         lease.captured_before(nonces, ttl);
         #[cfg(test)]
         lease.unfence();

@@ -216,7 +216,7 @@ impl Cache {
     ///
     /// If the future is dropped, background work goes on; no new refresh starts.
     pub async fn shutdown(&self, limit: Duration) -> Result<(), ShutdownError> {
-        self.0.shut_down(limit).await
+        shut_down(&self.0, limit).await
     }
 }
 
@@ -228,15 +228,24 @@ impl Inner {
         })
     }
 
-    fn shut_down(&self, limit: Duration) -> Boxed<'_, Result<(), ShutdownError>> {
-        self.refreshes.close();
-        Box::pin(self.work.drain(limit, self.settings.deadline))
-    }
-
     /// The end of an operation that begins now.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.settings.deadline
     }
+}
+
+fn shut_down(cache: &Arc<Inner>, limit: Duration) -> Boxed<'_, Result<(), ShutdownError>> {
+    cache.refreshes.close();
+    Box::pin(async move {
+        left_behind::attend(cache);
+        let unfinished = cache.work.drain(limit, cache.settings.deadline).await;
+        let unconfirmed = left_behind::unconfirmed(cache);
+        if unfinished + unconfirmed == 0 {
+            Ok(())
+        } else {
+            Err(ShutdownError { unfinished, unconfirmed, limit })
+        }
+    })
 }
 
 impl fmt::Debug for Cache {

@@ -71,7 +71,8 @@ pub(crate) trait Answer: Send {
 
 /// An encoded value or error, and what its function says of it.
 pub(crate) struct Outgoing {
-    pub(crate) encoded: Encoded,
+    /// `None` where it is not to be stored, and could not be.
+    pub(crate) encoded: Option<Encoded>,
     pub(crate) is_error: bool,
     /// `false` where `cache_if` says no: it is answered with, and not stored.
     pub(crate) keep: bool,

@@ -63,8 +63,10 @@ pub(crate) fn compute<'c>(
         let failure = if shared { computation.answer().share_failure() } else { None };
         let shared = match (failure, &product) {
             (Some(failure), _) => Shared::Failed(failure),
-            (None, Some(product)) => Shared::Stored(product.written, Arc::clone(&product.payload)),
-            (None, None) => Shared::Nothing,
+            (None, Some(Product { written, payload: Some(payload), .. })) => {
+                Shared::Stored(*written, Arc::clone(payload))
+            }
+            (None, _) => Shared::Nothing,
         };
         let landed = Landed { shared, touched, served: None };
         let stored = if let Some(product) = product {

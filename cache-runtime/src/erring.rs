@@ -164,7 +164,7 @@ impl<E> Storing<E> {
             return Err(EncodeError::IsError);
         }
         let encoded = (self.encode)(error).map_err(|why| EncodeError::OfError(Box::new(why)))?;
-        Ok(Outgoing { encoded, is_error: true, keep: true, ttl, window: None })
+        Ok(Outgoing { encoded: Some(encoded), is_error: true, keep: true, ttl, window: None })
     }
 }
 

@@ -174,11 +174,16 @@ impl Error {
 
 /// Some background work had not ended when the time for it was over.
 ///
-/// Nothing is damaged by that: what was still computing is dropped, and its leases are given back.
+/// What was still computing is dropped, and its leases are given back: nothing is damaged by that. Of invalidations
+/// that are not confirmed, old values may be served to the end of their ttl.
 #[derive(Debug, thiserror::Error)]
-#[error("{unfinished} background tasks were still running after {limit:?} and have been dropped")]
+#[error(
+    "{unfinished} background tasks were still running after {limit:?} and have been dropped; {unconfirmed} \
+     invalidations are not confirmed"
+)]
 pub struct ShutdownError {
     pub(crate) unfinished: usize,
+    pub(crate) unconfirmed: usize,
     pub(crate) limit: Duration,
 }
 
@@ -187,6 +192,12 @@ impl ShutdownError {
     #[must_use]
     pub fn unfinished(&self) -> usize {
         self.unfinished
+    }
+
+    /// How many invalidations that were left behind their callers are not confirmed.
+    #[must_use]
+    pub fn unconfirmed_invalidations(&self) -> usize {
+        self.unconfirmed
     }
 }
 

@@ -81,6 +81,22 @@ pub(crate) fn leave(cache: &Arc<Inner>, batch: Batch) {
     }
 }
 
+/// Sees to what was left where no runtime was.
+pub(crate) fn attend(cache: &Arc<Inner>) {
+    let Ok(runtime) = Handle::try_current().map(|runtime| runtime.id()) else { return };
+    let begins = {
+        let mut waiting = lock(&cache.left.waiting);
+        let begins = waiting.unattended() > 0;
+        if begins {
+            waiting.attended.push(runtime);
+        }
+        begins
+    };
+    if begins {
+        cache.work.spawn_errand(Errand { cache: Arc::clone(cache), runtime }.run());
+    }
+}
+
 /// How many the server has not confirmed yet.
 pub(crate) fn unconfirmed(cache: &Inner) -> usize {
     lock(&cache.left.waiting).subjects.values().filter(|turn| !turn.reached).count()
@@ -178,8 +194,9 @@ impl LeftBehind {
                 lost += 1;
             } else {
                 turn.reached |= confirmed;
-                turn.due = now + turn.pause;
                 let longest = if confirmed { BETWEEN_REPEATS } else { LONGEST_PAUSE };
+                // That of an outage is too long from the moment that the server answers.
+                turn.due = now + turn.pause.min(longest);
                 turn.pause = (turn.pause * 2).min(longest);
             }
         }

@@ -37,6 +37,23 @@ fn c1_what_finds_no_room_invalidates_all_of_a_clearable_cache() {
 }
 
 #[test]
+fn c1_behind_an_outage_it_is_repeated_as_soon_as_without() {
+    let (left, start) = (LeftBehind::default(), Instant::now());
+    lock(&left.waiting).add(tags(0..1), false, start);
+    let pause = |now, outcome: &Outcome| {
+        let due = left.due(now);
+        left.settle(due, outcome, now, false);
+        lock(&left.waiting).subjects.values().map(|turn| turn.due).min().unwrap()
+    };
+    let mut now = start;
+    while now - start < Duration::from_secs(4) {
+        now = pause(now, &Outcome::unconfirmed());
+    }
+    let next = pause(now, &Outcome::confirmed());
+    assert!(next <= Instant::now() + BETWEEN_REPEATS, "{:?}", next - start);
+}
+
+#[test]
 fn c1_what_is_left_again_during_an_attempt_is_not_settled_by_it() {
     let (left, now) = (LeftBehind::default(), Instant::now());
     lock(&left.waiting).add(tags(0..2), false, now);

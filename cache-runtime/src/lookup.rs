@@ -499,7 +499,9 @@ fn wait<'c>(
             Landing::Shared(landed) => {
                 let adopted = match &landed.shared {
                     // What is found stored is for each call to accept.
-                    Shared::Stored(written, payload) if landed.served.is_some() => {
+                    Shared::Stored(written, payload)
+                        if landed.served.is_some() || request.policy.judges_bodies =>
+                    {
                         match computation.answer().accept(*written, payload) {
                             Ok(Offered::Accepted) => true,
                             Ok(Offered::Refused | Offered::NotLoaded) => return None,

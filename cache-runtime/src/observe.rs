@@ -31,6 +31,8 @@ pub struct Observed {
     pub calls: Vec<ObservedCall>,
     /// How many more there were than the 256 that are kept.
     pub more: usize,
+    hits: usize,
+    bodies: usize,
 }
 
 /// One call of a cached function. Which entry it was about is not told, since keys may hold secrets.
@@ -63,34 +65,35 @@ pub enum Answer {
     Shared,
     /// By its own body.
     Computed {
-        /// Whether the value was stored.
+        /// Whether the value was stored. Not, for one, where the store can't be reached.
         stored: bool,
     },
     /// By what `busy` says instead of waiting.
     Busy,
-    /// By its own body, and the cache was not asked: by `bypass_if`, inside a transaction, or since the store can't be
-    /// reached.
+    /// By its own body, for itself alone: by `bypass_if`, inside a transaction, on a miss by `no_store_if`, and where it
+    /// could neither share another's computation nor wait for it any longer.
     Bypassed,
 }
 
 impl Observed {
-    /// How many calls were answered from the store, stale ones included.
+    /// How many calls were answered from the store, stale ones and those that are not kept included.
     #[must_use]
     pub fn hits(&self) -> usize {
-        self.count(|answer| matches!(answer, Answer::Hit { .. } | Answer::Stale { .. }))
+        self.hits
     }
 
-    /// How many calls ran their own body.
+    /// How many calls ran their own body, those that are not kept included.
     #[must_use]
     pub fn bodies(&self) -> usize {
-        self.count(|answer| matches!(answer, Answer::Computed { .. } | Answer::Bypassed))
-    }
-
-    fn count(&self, is_one: impl Fn(Answer) -> bool) -> usize {
-        self.calls.iter().filter(|call| is_one(call.answer)).count()
+        self.bodies
     }
 
     fn add(&mut self, call: ObservedCall) {
+        match call.answer {
+            Answer::Hit { .. } | Answer::Stale { .. } => self.hits += 1,
+            Answer::Computed { .. } | Answer::Bypassed => self.bodies += 1,
+            Answer::Shared | Answer::Busy => {}
+        }
         if self.calls.len() < MOST {
             self.calls.push(call);
         } else {

@@ -48,6 +48,8 @@ pub struct Policy {
     pub(crate) max_concurrency: Option<u32>,
     /// Whether calls have terms of their own, to be asked for.
     pub(crate) has_terms: bool,
+    /// Whether a call need not take what another's body gives: its arguments say what it accepts, and the body asks them.
+    pub(crate) judges_bodies: bool,
 }
 
 /// What a literal may be at most, and so what a run-time value is clamped to.
@@ -93,6 +95,7 @@ impl Policy {
             compression: Compression::None,
             max_concurrency: None,
             has_terms: false,
+            judges_bodies: false,
         }
     }
 
@@ -153,6 +156,13 @@ impl Policy {
     #[must_use]
     pub const fn has_terms(mut self) -> Self {
         self.has_terms = true;
+        self
+    }
+
+    /// Calls judge what another's body gives.
+    #[must_use]
+    pub const fn judges_bodies(mut self) -> Self {
+        self.judges_bodies = true;
         self
     }
 

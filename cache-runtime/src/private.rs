@@ -407,7 +407,9 @@ pub fn returns<F: Format, T, R, W: Way<T>>(shape: fn() -> Shape<T, R>, _: W) -> 
 
 /// The same, where another type is stored.
 #[must_use]
-pub fn returns_stored<S: Stored, F: Format, T, R>(shape: fn() -> Shape<T, R>) -> Returns<T, R> {
+pub fn returns_stored<S: Stored, F: Format, T: 'static, R>(
+    shape: fn() -> Shape<T, R>,
+) -> Returns<T, R> {
     Returns::new(shape, Coding::converted::<S, F>)
 }
 

@@ -151,6 +151,8 @@ pub struct Said<T> {
     cache_if: Option<fn(&T) -> bool>,
     accept_if: Option<fn(&T) -> bool>,
     accepts_by_arguments: bool,
+    /// Where what is stored does not say it.
+    is_none: Option<fn(&T) -> bool>,
     ttl_with: Option<fn(&T) -> Duration>,
     window_with: Option<fn(&T) -> Duration>,
     tags: Option<fn(&T, &mut Tagging<'_>)>,
@@ -183,6 +185,7 @@ impl<T> Said<T> {
         cache_if: None,
         accept_if: None,
         accepts_by_arguments: false,
+        is_none: None,
         ttl_with: None,
         window_with: None,
         tags: None,
@@ -233,8 +236,11 @@ impl<T> Coding<T> {
     }
 
     /// As another type.
-    pub(crate) fn converted<S: Stored, F: Format>() -> Self {
-        Self { code: Code::ByArguments, kind: Kind::of::<S, F>() }
+    pub(crate) fn converted<S: Stored, F: Format>() -> Self
+    where
+        T: 'static,
+    {
+        Self { code: Code::ByArguments, kind: Kind::of::<S, F>().made_into::<T>() }
     }
 }
 
@@ -293,8 +299,15 @@ impl<T> Form<T> {
         let keep = self.said.cache_if.is_none_or(|cache_if| cache_if(value))
             && ttl != Some(Duration::ZERO);
         let encoded = match (self.coding)().code {
-            Code::OfValue { encode, .. } => encode(value)?,
-            Code::ByArguments => save()?,
+            Code::OfValue { encode, .. } => encode(value),
+            Code::ByArguments => save(),
+        };
+        let encoded = match (encoded, self.said.is_none) {
+            (Ok(encoded), Some(is_none)) => Some(Encoded { none: is_none(value), ..encoded }),
+            (Ok(encoded), None) => Some(encoded),
+            // It is not to be stored anyway; that it drives out the old value does not ask whether it could be.
+            (Err(_), _) if !keep => None,
+            (Err(why), _) => return Err(why),
         };
         Ok(Outgoing { encoded, is_error: false, keep, ttl, window })
     }
@@ -489,6 +502,15 @@ impl<T, R, X: Says<T>> Returns<T, R, X> {
         self.saying(|said| said.tags = Some(tags))
     }
 
+    /// Says that the value can be a `None`, which is asked of the value and not of what is stored.
+    #[must_use]
+    pub fn with_none_of_value(self) -> Returns<T, R, Said<T>>
+    where
+        T: Optional,
+    {
+        self.saying(|said| said.is_none = Some(T::is_none))
+    }
+
     /// Says that the value can be a `None`, which the compiler then checks.
     #[must_use]
     pub fn with_none(self) -> Self
@@ -505,9 +527,16 @@ impl<T, R, X: Says<T>> Returns<T, R, X> {
     label = "the value of this function is never `None`",
     note = "drop `none_ttl`, or return an `Option`"
 )]
-pub trait Optional {}
+pub trait Optional {
+    #[doc(hidden)]
+    fn is_none(&self) -> bool;
+}
 
-impl<T> Optional for Option<T> {}
+impl<T> Optional for Option<T> {
+    fn is_none(&self) -> bool {
+        self.is_none()
+    }
+}
 
 /// A blanket `From` is not enough: it would turn a user's typed error into an unknown one.
 fn is_erased<E>() -> bool {

@@ -72,6 +72,7 @@ type Others = HashMap<Used, u64>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Used {
     value: TypeId,
+    made_into: Option<TypeId>,
     error: Option<TypeId>,
     owner: &'static str,
 }
@@ -84,6 +85,8 @@ pub(crate) struct Kind {
     schema: fn() -> String,
     /// Whether the codec is a user's own, and its name.
     codec: (bool, &'static str),
+    /// What is made of it, where that is another type: whose bytes are nothing to those who make nothing of them.
+    made_into: Option<(TypeId, &'static str)>,
 }
 
 impl Kind {
@@ -93,7 +96,12 @@ impl Kind {
             name: type_name::<V>(),
             schema: fingerprint::schema_of::<V>,
             codec: (F::IS_OF_USER, F::NAME),
+            made_into: None,
         }
+    }
+
+    pub(crate) fn made_into<T: 'static>(self) -> Self {
+        Self { made_into: Some((TypeId::of::<T>(), type_name::<T>())), ..self }
     }
 }
 
@@ -289,11 +297,13 @@ impl Site {
         errors: Option<&Kind>,
         owner: &'static str,
     ) -> u64 {
-        let used = Used { value: value.id, error: errors.map(|errors| errors.id), owner };
+        let made_into = value.made_into.map(|(id, _)| id);
+        let used =
+            Used { value: value.id, made_into, error: errors.map(|errors| errors.id), owner };
         let compute = || {
             let errors = errors.map(|errors| (errors.schema)());
             let schema = (value.schema)();
-            self.claimed(self.unclaimed(&schema, errors.as_deref(), value.codec, owner))
+            self.claimed(self.unclaimed(&schema, errors.as_deref(), value, owner))
         };
         let first = self.state().first.get().unwrap_or_else(|| {
             // Not inside `get_or_init`: the user's `Deserialize` runs here, and others would wait for it.
@@ -317,9 +327,10 @@ impl Site {
         &self,
         schema: &str,
         schema_of_errors: Option<&str>,
-        (is_of_user, codec): (bool, &str),
+        value: &Kind,
         owner: &str,
     ) -> u64 {
+        let (is_of_user, codec) = value.codec;
         let version = self.policy.version.to_string();
         let [module, function, place] = self.origin().identity();
         let mut parts = vec![module, function, place, owner, schema, &version, codec];
@@ -329,6 +340,7 @@ impl Site {
         // and overwrite them. No template of a tag looks like it.
         parts.extend(self.is_clearable().then_some("{}"));
         parts.extend(schema_of_errors.map(|schema| ["{!}", schema]).into_iter().flatten());
+        parts.extend(value.made_into.map(|(_, name)| ["{>}", name]).into_iter().flatten());
         fingerprint::fingerprint(&parts)
     }
 
@@ -424,7 +436,7 @@ mod tests {
     #[test]
     fn c6_a_fingerprint_is_of_all_that_decides_how_bytes_are_read() {
         static OTHER: Site = site("other");
-        let bincode = (false, "bincode");
+        let bincode = &Kind::of::<u64, Bincode>();
         let of = |site: &Site| site.unclaimed("u64", None, bincode, "");
         let first = of(&site("load"));
         assert_eq!(of(&site("load")), first, "stable");
@@ -433,10 +445,13 @@ mod tests {
         assert_eq!(fingerprint::fingerprint(&parts), first);
         let erring = |errors| site("load").unclaimed("u64", Some(errors), bincode, "");
         assert_ne!(erring("u8"), erring("u16"));
+        let of_user = &Kind { codec: (true, "bincode"), ..*bincode };
+        let made_into = &bincode.made_into::<u64>();
         let version = Box::leak(Box::new(POLICY.version(1)));
         for (what, fingerprint) in [
-            ("codec", site("load").unclaimed("u64", None, (false, "msgpack"), "")),
-            ("codec of a user", site("load").unclaimed("u64", None, (true, "bincode"), "")),
+            ("codec", site("load").unclaimed("u64", None, &Kind::of::<u64, MsgPack>(), "")),
+            ("codec of a user", site("load").unclaimed("u64", None, of_user, "")),
+            ("what is made of it", site("load").unclaimed("u64", None, made_into, "")),
             ("type", site("load").unclaimed("u32", None, bincode, "")),
             ("errors", erring("u8")),
             ("owner", site("load").unclaimed("u64", None, bincode, "Repo")),
@@ -466,8 +481,12 @@ mod tests {
     fn the_codec_of_a_function_is_in_its_fingerprint() {
         static BINCODE: Site = site("codec");
         static MSGPACK: Site = site("codec");
-        let expected =
-            MSGPACK.unclaimed(&fingerprint::schema_of::<u64>(), None, (false, "msgpack"), "");
+        let expected = MSGPACK.unclaimed(
+            &fingerprint::schema_of::<u64>(),
+            None,
+            &Kind::of::<u64, MsgPack>(),
+            "",
+        );
         of::<u64>(&BINCODE, "");
         assert_eq!(MSGPACK.fingerprint(&Kind::of::<u64, MsgPack>(), None, ""), expected);
     }

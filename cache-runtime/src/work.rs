@@ -7,7 +7,6 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::error::ShutdownError;
 use crate::steps;
 
 /// All background tasks of one cache. Each is bounded by deadlines of its own.
@@ -50,11 +49,8 @@ impl Work {
         self.stop.cancelled().await;
     }
 
-    pub(crate) async fn drain(
-        &self,
-        limit: Duration,
-        deadline: Duration,
-    ) -> Result<(), ShutdownError> {
+    /// How many tasks had to be dropped.
+    pub(crate) async fn drain(&self, limit: Duration, deadline: Duration) -> usize {
         self.bodies.close();
         self.errands.close();
         let all = async {
@@ -62,7 +58,7 @@ impl Work {
             self.errands.wait().await;
         };
         if tokio::time::timeout(limit, all).await.is_ok() {
-            return Ok(());
+            return 0;
         }
         let unfinished = self.bodies.len();
         self.stop.cancel();
@@ -72,7 +68,6 @@ impl Work {
         };
         // One operation may be under way, and one more comes behind it.
         let ended = tokio::time::timeout(deadline * 2, rest).await.is_ok();
-        let unfinished = if ended { unfinished } else { unfinished + self.errands.len() };
-        if unfinished == 0 { Ok(()) } else { Err(ShutdownError { unfinished, limit }) }
+        if ended { unfinished } else { unfinished + self.errands.len() }
     }
 }

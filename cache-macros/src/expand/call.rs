@@ -161,7 +161,11 @@ impl Expansion<'_> {
         }
         returns.extend(self.tags_of_value());
         if self.spec.policy.none_ttl.is_some() {
-            returns.extend(quote_spanned!(self.return_span()=> .with_none()));
+            // What is stored instead of a value does not say that this is a `None`.
+            let method =
+                if values.conversion.is_some() { "with_none_of_value" } else { "with_none" };
+            let method = Ident::new(method, self.return_span());
+            returns.extend(quote_spanned!(self.return_span()=> .#method()));
         }
         returns
     }

@@ -307,6 +307,9 @@ impl<'a> Expansion<'a> {
         let mut used = names_in(quote!(#(#inputs)*));
         used.extend(names_in(returned));
         used.extend(self.spec.named_generics());
+        if !returned.is_empty() {
+            used.extend(self.spec.values.names());
+        }
         reduced(&self.generics, &used)
     }
 

@@ -132,6 +132,7 @@ impl Expansion<'_> {
             quote!(.#name(#value))
         });
         let has_terms = self.has_terms().then(|| quote!(.has_terms()));
+        let judges_bodies = self.spec.judges_bodies().then(|| quote!(.judges_bodies()));
         let compress = self.spec.values.compression.map(|(method, span, above)| {
             // Below this, what is saved is not worth the work.
             let above = number(above.map_or(1024, u64::from));
@@ -142,6 +143,6 @@ impl Expansion<'_> {
             let private = self.private_at(span);
             quote_spanned!(span=> .compress(#private::codec::#method::<()>(#above)))
         });
-        quote!(#private::Policy::new(#ttl) #(#said)* #compress #has_terms)
+        quote!(#private::Policy::new(#ttl) #(#said)* #compress #has_terms #judges_bodies)
     }
 }

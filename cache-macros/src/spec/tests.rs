@@ -320,7 +320,7 @@ fn flags_that_the_body_asks_too() {
         (
             "refresh_if = deep",
             r#"async fn f(id: u64, deep: bool) -> String { format!("{deep}") }"#,
-            &["since the body mentions it too"],
+            &["since the body, `save` or `load` mentions it too"],
         ),
         (
             "bypass_if = deep && id == 7",

@@ -202,7 +202,8 @@ impl World {
             return value;
         }
         let outgoing = returns(Function::Plain).form().outgoing(&value, || unreachable!());
-        let bytes = outgoing.map(|outgoing| outgoing.encoded.bytes).unwrap_or_default();
+        let bytes = outgoing.ok().and_then(|outgoing| outgoing.encoded);
+        let bytes = bytes.map(|encoded| encoded.bytes).unwrap_or_default();
         let books = lock(&self.books);
         books.sets.iter().find(|(set, _)| *set == bytes).map_or(u64::MAX, |(_, version)| *version)
     }

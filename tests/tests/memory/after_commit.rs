@@ -434,5 +434,27 @@ async fn c5_what_the_server_has_not_confirmed_is_counted() {
     // Repeated for a while, and confirmed by the first attempt.
     eventually("they are confirmed", async || there.unconfirmed_invalidations() == 0).await;
     assert_eq!(nowhere.unconfirmed_invalidations(), 2);
-    nowhere.shutdown(Duration::from_millis(50)).await.unwrap_err();
+    let error = nowhere.shutdown(Duration::from_millis(50)).await.unwrap_err();
+    assert_eq!(error.unconfirmed_invalidations(), 2, "{error}");
+    assert!(error.to_string().contains("2 invalidations are not confirmed"), "{error}");
+}
+
+/// Dropped on a thread that nothing drives: `shutdown` is the last who can send it, or say that it is lost.
+#[test]
+fn c5_what_was_left_where_no_runtime_is_is_sent_by_shutdown_or_told() {
+    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+    let (nowhere, there) = runtime().block_on(async { (nowhere().await, memory().await) });
+    for cache in [&nowhere, &there] {
+        let ((), invalidation) = runtime().block_on(Invalidation::collect(async {
+            cache.invalidate_tags_after_commit(["a", "b"]).unwrap();
+        }));
+        drop(invalidation);
+        assert_eq!(cache.unconfirmed_invalidations(), 2);
+    }
+    runtime().block_on(async {
+        let limit = Duration::from_millis(50);
+        assert_eq!(nowhere.shutdown(limit).await.unwrap_err().unconfirmed_invalidations(), 2);
+        there.shutdown(limit).await.unwrap();
+        assert_eq!(there.unconfirmed_invalidations(), 0);
+    });
 }

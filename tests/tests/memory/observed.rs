@@ -118,6 +118,7 @@ async fn what_is_kept_of_many_calls_is_bounded() {
             };
             let ((), observed) = observe(calls).await;
             assert_eq!((observed.calls.len(), observed.more), (256, 44));
+            assert_eq!((observed.hits(), observed.bodies()), (299, 1), "all are counted");
         })
         .await;
 }

@@ -421,3 +421,62 @@ async fn names_of_a_closure_are_its_own() {
     shadowed_entry(&cache, "n", 7).set(0).await.unwrap();
     assert!(shadowed_entry(&cache, "n", 7).peek().await.unwrap().is_none());
 }
+
+/// The body reads where at least that version is.
+#[redis_cached(
+    key = "replica:{id}", ttl = "1h", skip(origin, at_least), cache = cache, accept_if = |version| *version >= at_least
+)]
+async fn replica(cache: &Cache, origin: &Origin, id: u64, at_least: usize) -> usize {
+    origin.read().await.max(at_least)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_anothers_body_gives_is_judged_where_the_body_asks_the_argument() {
+    let (cache, origin) = (memory().await, Origin::gated());
+    let ask = |at_least| replica(&cache, &origin, 1, at_least);
+    let late = async {
+        origin.body_started().await;
+        cache.clear().await.unwrap();
+        // Too late for the body that runs. One leads, and its body is not for the other.
+        let both = async { tokio::join!(ask(1), ask(5)) };
+        let end = async {
+            settle().await;
+            origin.let_through(3);
+        };
+        tokio::join!(both, end).0
+    };
+    let (first, late) = in_time("all are answered", async { tokio::join!(ask(1), late) }).await;
+    assert_eq!((first, late), (1, (1, 5)));
+}
+
+#[derive(Default)]
+struct Plan {
+    until: Option<u64>,
+}
+
+#[redis_cached(
+    key = "bound:{at}", ttl = "1h", cache = cache, accept_if = |until| match until { Some(at) => *at > 5, None => true }
+)]
+async fn bound(cache: &Cache, at: u64) -> Option<u64> {
+    settle().await;
+    Plan { until: Some(at) }.until
+}
+
+/// Also what a text asks for behind its colon.
+#[redis_cached(
+    key = "padded:{id}", ttl = "1h", cache = cache, skip(width), stored = String,
+    save = |id| format!("{id:width$}"), load = |text| text.trim().parse::<u64>()
+)]
+async fn padded(cache: &Cache, id: u64, width: usize) -> u64 {
+    settle().await;
+    id
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_a_pattern_binds_are_not_those_of_parameters() {
+    let cache = memory().await;
+    bound_entry(&cache, 1).set(Some(1)).await.unwrap();
+    assert!(bound_entry(&cache, 1).peek().await.unwrap().is_none(), "not accepted");
+    assert_eq!(padded(&cache, 7, 4).await, 7);
+    assert_eq!(padded_entry(&cache, 7, 4).peek().await.unwrap().unwrap().value, 7);
+}

@@ -344,3 +344,139 @@ async fn all_kinds_of_arguments_can_be_asked() {
     let error = service.mixed_entry(Offset(0), words, 0).set(7).await.unwrap_err();
     assert!(error.is_not_storable(), "{error}");
 }
+
+fn reversed(text: &str) -> String {
+    text.chars().rev().collect()
+}
+
+#[redis_cached(key = "sealed:{id}", ttl = "1h", same_entries_as = sealed, cache = cache)]
+async fn unsealed(cache: &Cache, id: u64) -> String {
+    settle().await;
+    format!("plain {id}")
+}
+
+#[redis_cached(
+    key = "sealed:{id}", ttl = "1h", cache = cache,
+    stored = String, save = |text| reversed(text), load = |text| reversed(&text)
+)]
+async fn sealed(cache: &Cache, id: u64) -> String {
+    settle().await;
+    format!("plain {id}")
+}
+
+/// Two types that are stored as one.
+#[redis_cached(
+    key = "typed:{id}", ttl = "1h", cache = cache, skip(T),
+    stored = u64, save = |value| T::stored(value), load = |stored| T::loaded(stored)
+)]
+async fn typed<T: Number>(cache: &Cache, id: u64) -> T {
+    settle().await;
+    T::of(id)
+}
+
+trait Number: Send + Sync + 'static {
+    fn of(id: u64) -> Self;
+    fn stored(&self) -> u64;
+    fn loaded(stored: u64) -> Self;
+}
+
+#[derive(Debug, PartialEq)]
+struct One(u64);
+
+#[derive(Debug, PartialEq)]
+struct Other(u64);
+
+impl Number for One {
+    fn of(id: u64) -> Self {
+        Self(id)
+    }
+    fn stored(&self) -> u64 {
+        self.0
+    }
+    fn loaded(stored: u64) -> Self {
+        Self(stored)
+    }
+}
+
+impl Number for Other {
+    fn of(id: u64) -> Self {
+        Self(id + 100)
+    }
+    fn stored(&self) -> u64 {
+        self.0
+    }
+    fn loaded(stored: u64) -> Self {
+        Self(stored)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c6_what_is_converted_is_nothing_to_those_who_do_not_convert_it() {
+    let cache = memory().await;
+    for _ in 0..2 {
+        assert_eq!(sealed(&cache, 1).await, "plain 1");
+        assert_eq!(unsealed(&cache, 1).await, "plain 1");
+        assert_eq!(typed::<One>(&cache, 1).await, One(1));
+        assert_eq!(typed::<Other>(&cache, 1).await, Other(101));
+    }
+    assert_eq!(typed_entry::<Other>(&cache, 1).peek().await.unwrap().unwrap().value, Other(101));
+}
+
+#[redis_cached(
+    key = "hidden:{id}", ttl = "1h", skip(origin), cache = cache, cache_if = |value| *value < 2,
+    stored = usize, save = |value| (*value < 2).then_some(*value), load = |value| value
+)]
+async fn hidden(cache: &Cache, origin: &Origin, id: u64) -> usize {
+    origin.read().await
+}
+
+#[redis_cached(key = "large:{id}", ttl = "1h", skip(origin), cache = cache, cache_if = |bytes| bytes.len() < 9)]
+async fn large(cache: &Cache, origin: &Origin, id: u64) -> Vec<u8> {
+    if origin.read().await > 1 { vec![0; 17 * 1024 * 1024] } else { vec![1] }
+}
+
+#[redis_cached(
+    key = "unsaved:{id}", ttl = "1h", skip(origin), cache = cache,
+    stored = usize, save = |value| (*value < 2).then_some(*value), load = |value| value
+)]
+async fn unsaved(cache: &Cache, origin: &Origin, id: u64) -> usize {
+    origin.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_to_be_stored_drives_out_the_old_value_also_where_it_could_not_be() {
+    let (cache, origin) = (memory().await, Origin::open());
+    hidden(&cache, &origin, 1).await;
+    large(&cache, &origin, 1).await;
+    unsaved(&cache, &origin, 1).await;
+    origin.change();
+    assert_eq!(hidden_refresh(&cache, &origin, 1).await, 2);
+    assert!(large_refresh(&cache, &origin, 1).await.len() > 9);
+    assert_eq!(unsaved_refresh(&cache, &origin, 1).await, 2);
+    assert!(hidden_entry(&cache, 1).ttl().await.unwrap().is_none());
+    assert!(large_entry(&cache, 1).ttl().await.unwrap().is_none());
+    assert!(unsaved_entry(&cache, 1).ttl().await.unwrap().is_none());
+
+    assert!(hidden_entry(&cache, 1).set(7).await.unwrap_err().is_not_storable());
+    assert!(unsaved_entry(&cache, 1).set(7).await.unwrap_err().is_not_storable());
+}
+
+#[redis_cached(
+    key = "none:{id}", ttl = "1h", none_ttl = "10s", jitter = "0%", cache = cache, stored = String,
+    save = |value: &Option<u64>| value.map_or_else(String::new, |value| value.to_string()),
+    load = |text: String| if text.is_empty() { Ok(None) } else { text.parse().map(Some) }
+)]
+async fn perhaps(cache: &Cache, id: u64) -> Option<u64> {
+    settle().await;
+    (id > 0).then_some(id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn c3_none_has_its_own_ttl_whatever_it_is_stored_as() {
+    let cache = memory().await;
+    for (id, secs) in [(0, 10), (1, 3600)] {
+        perhaps(&cache, id).await;
+        let left = perhaps_entry(&cache, id).ttl().await.unwrap();
+        assert_eq!(left, Some(Duration::from_secs(secs)));
+    }
+}

@@ -1,6 +1,6 @@
 //! Calls that are handed an open transaction: what is in it is not committed yet.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use redis_cached::{Cache, redis_cached};
 
@@ -102,4 +102,53 @@ async fn c6_a_transaction_that_is_in_the_key_is_none_of_a_database() {
         assert_eq!(receipt(&cache, &origin, &bank::Transaction { id }).await, id);
     }
     assert_eq!(origin.bodies(), 2);
+}
+
+#[redis_cached(
+    key = "preview:{id}", ttl = "1h", skip(origin, tx), bypass_if = preview, cache = cache
+)]
+async fn previewed(
+    cache: &Cache,
+    origin: &Origin,
+    tx: Option<&DatabaseTransaction>,
+    id: u64,
+    preview: bool,
+) -> usize {
+    let _ = tx;
+    origin.read().await
+}
+
+/// A condition that asks the transaction says it all.
+#[redis_cached(
+    key = "asked:{id}", ttl = "1h", skip(origin, tx), bypass_if = tx.is_none(), cache = cache
+)]
+async fn asked(cache: &Cache, origin: &Origin, tx: Option<&DatabaseTransaction>, id: u64) -> usize {
+    let _ = tx;
+    origin.read().await
+}
+
+#[redis_cached(key = "shared:{id}", ttl = "1h", skip(origin, tx), cache = cache)]
+async fn of_shared(
+    cache: &Cache,
+    origin: &Origin,
+    tx: Arc<Mutex<DatabaseTransaction>>,
+    id: u64,
+) -> usize {
+    drop(tx);
+    origin.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_another_condition_does_not_publish_what_is_in_a_transaction() {
+    let (cache, origin) = (memory().await, Origin::open());
+    let tx = Transaction::begun();
+    previewed(&cache, &origin, Some(&tx), 1, false).await;
+    previewed(&cache, &origin, None, 1, true).await;
+    of_shared(&cache, &origin, Arc::new(Mutex::new(Transaction::begun())), 1).await;
+    assert!(previewed_entry(&cache, 1).ttl().await.unwrap().is_none());
+    assert!(of_shared_entry(&cache, 1).ttl().await.unwrap().is_none());
+    previewed(&cache, &origin, None, 1, false).await;
+    asked(&cache, &origin, Some(&tx), 1).await;
+    assert!(previewed_entry(&cache, 1).ttl().await.unwrap().is_some());
+    assert!(asked_entry(&cache, 1).ttl().await.unwrap().is_some());
 }
