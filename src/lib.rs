@@ -2,7 +2,7 @@
 // The names of other caches stand in the pages as their authors write them.
 #![allow(clippy::doc_markdown)]
 
-pub use redis_cached_macros::{methods, redis_cached, redis_invalidate};
+pub use redis_cached_macros::{methods, redis_cached, redis_invalidate, redis_put};
 #[doc(hidden)]
 pub use redis_cached_runtime::private;
 pub use redis_cached_runtime::{

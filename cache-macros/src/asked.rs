@@ -2,14 +2,17 @@
 
 use proc_macro2::Ident;
 use syn::ext::IdentExt;
-use syn::visit::Visit;
-use syn::{BinOp, Expr, ExprPath, PatIdent, UnOp, parse_quote};
+use syn::{BinOp, Expr, UnOp, WherePredicate, parse_quote};
 
 use crate::args::{Args, Given};
 use crate::function::Function;
-use crate::generics::{Names, free_variables_in};
+use crate::generics::{Names, free_variables_in, names_in};
+use crate::key::Scope;
 use crate::params::Param;
-use crate::spelling::{is_bool, is_duration, is_optional_transaction, is_transaction};
+use crate::policy;
+use crate::spelling::{
+    is_bool, is_duration, is_optional_transaction, is_transaction, names_transaction,
+};
 
 /// The parameter that is the cache says where a value lives, not which one it is; one that only holds
 /// the cache (`cache = state.cache`) may hold more, and has to be accounted for. What only says how to call is
@@ -40,13 +43,23 @@ pub(crate) fn aside(args: &Args, asked: &Asked, function: &Function, params: &[P
 /// transaction, and published by none. Not where it says something of the transaction, or `false`. Of what is
 /// skipped: a `Transaction` in the key is a bank's.
 pub(crate) fn bypassing(given: Option<Expr>, params: &[Param], skip: &[Ident]) -> Option<Expr> {
-    let settled = given.as_ref().map(variables_of).unwrap_or_default();
-    let never = matches!(&given, Some(Expr::Lit(literal)) if literal.lit == parse_quote!(false));
-    let is_skipped =
-        |param: &&Param| skip.iter().any(|name| param.binds(&name.unraw().to_string()));
-    let is_open = |param: &&Param| !never && !settled.contains(&param.ident.unraw().to_string());
-    let transactions = params.iter().filter(is_skipped).filter(is_open).filter_map(in_transaction);
+    let transactions: Vec<Expr> =
+        unsettled(given.as_ref(), params, skip).filter_map(in_transaction).collect();
     given.into_iter().chain(transactions).reduce(|one, other| parse_quote!((#one) || #other))
+}
+
+/// What is skipped, and `bypass_if` does not speak of.
+fn unsettled<'a>(
+    given: Option<&Expr>,
+    params: &'a [Param],
+    skip: &'a [Ident],
+) -> impl Iterator<Item = &'a Param> {
+    let settled = given.map(free_variables_in).unwrap_or_default();
+    let settles_all = given.and_then(policy::literal).is_some();
+    params.iter().filter(move |param| {
+        let is_skipped = skip.iter().any(|name| param.binds(&name.unraw().to_string()));
+        is_skipped && !settles_all && !settled.contains(&param.ident.unraw().to_string())
+    })
 }
 
 /// Whether a call hands over an open transaction.
@@ -58,6 +71,54 @@ fn in_transaction(param: &Param) -> Option<Expr> {
         Some(parse_quote!(true))
     } else {
         is_optional_transaction(&param.ty).then(|| parse_quote!(#ident.is_some()))
+    }
+}
+
+impl Scope<'_> {
+    /// Whether a transaction is in what is skipped, where its type speaks of one and does not say.
+    pub(crate) fn check_transactions(&self, bypass_if: Option<&Expr>) {
+        for param in unsettled(bypass_if, self.params, self.skip) {
+            let speaks = self.names_of(param).iter().any(|name| names_transaction(name));
+            if !speaks || in_transaction(param).is_some() {
+                continue;
+            }
+            let name = &param.ident;
+            self.errors.at(
+                name.span(),
+                format!(
+                    "`{name}` may be an open transaction, whose rows nobody else may see, and its type does not say \
+                     whether it is: say when a call passes by the cache, as in `bypass_if = {name}.is_open()`, or write \
+                     `bypass_if = false` where all that is read is committed"
+                ),
+            );
+        }
+    }
+
+    /// Those in the parameter's type, and in what is said of those.
+    fn names_of(&self, param: &Param) -> Names {
+        let mut names = names_in(&param.ty);
+        if let Some(block) = self.block
+            && param.is_self()
+        {
+            names.extend(block.names_in_self());
+            names.extend(block.names_of_traits());
+        }
+        let generics = self.block.map(|block| &block.generics);
+        for generics in generics.into_iter().chain([&self.function.sig.generics]) {
+            for param in generics.type_params() {
+                if names.contains(&param.ident.unraw().to_string()) {
+                    names.extend(names_in(&param.bounds));
+                }
+            }
+            for predicate in generics.where_clause.iter().flat_map(|clause| &clause.predicates) {
+                if let WherePredicate::Type(predicate) = predicate
+                    && !names_in(&predicate.bounded_ty).is_disjoint(&names)
+                {
+                    names.extend(names_in(&predicate.bounds));
+                }
+            }
+        }
+        names
     }
 }
 
@@ -76,7 +137,7 @@ impl Asked {
             ("accept_if", &args.accept_if),
         ];
         let asked = |(argument, given): (_, &Option<Given<Expr>>)| {
-            Some((argument, variables_of(&given.as_ref()?.value)))
+            Some((argument, free_variables_in(&given.as_ref()?.value)))
         };
         Self(expressions.into_iter().filter_map(asked).collect())
     }
@@ -96,27 +157,6 @@ impl Asked {
         let mut asking = self.0.iter().filter(|(_, names)| names.contains(&name));
         asking.find(|(argument, _)| is_told_by(argument)).map(|(argument, _)| *argument)
     }
-}
-
-/// The variables that an expression reads. Not the fields and methods of others, nor what it binds
-/// itself; what stands in a macro is not known.
-fn variables_of(expr: &Expr) -> Names {
-    #[derive(Default)]
-    struct Finder {
-        read: Names,
-        bound: Names,
-    }
-    impl Visit<'_> for Finder {
-        fn visit_expr_path(&mut self, path: &ExprPath) {
-            self.read.extend(path.path.get_ident().map(|ident| ident.unraw().to_string()));
-        }
-        fn visit_pat_ident(&mut self, pat: &PatIdent) {
-            self.bound.insert(pat.ident.unraw().to_string());
-        }
-    }
-    let mut finder = Finder::default();
-    finder.visit_expr(expr);
-    finder.read.difference(&finder.bound).cloned().collect()
 }
 
 /// The flags each of which settles the whole: `a` and `b` of `a || !b`. A call that uses the cache has one

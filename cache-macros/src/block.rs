@@ -1,7 +1,7 @@
 //! The `impl` or `trait` block around annotated functions.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
-use quote::ToTokens;
+use quote::{ToTokens, quote};
 use syn::parse::{ParseStream, Parser};
 use syn::{Attribute, Generics, ImplItem, ItemImpl, ItemTrait, Meta, Path, Token, TraitItem, Type};
 
@@ -88,6 +88,17 @@ impl Block {
         }
     }
 
+    /// What a `self` is known as, beside its type.
+    pub(crate) fn names_of_traits(&self) -> Names {
+        match &self.header {
+            Header::Impl(_) => self.implemented().map(names_in).unwrap_or_default(),
+            Header::Trait(item) => {
+                let (name, above) = (&item.ident, &item.supertraits);
+                names_in(quote!(#name #above))
+            }
+        }
+    }
+
     pub(crate) fn has_type_parameters(&self) -> bool {
         self.is_trait()
             || self
@@ -128,6 +139,9 @@ impl Block {
     }
 }
 
+/// What stands on the functions of a block.
+const ATTRIBUTE: &str = "redis_cached";
+
 const NOT_A_BLOCK: &str = "`#[redis_cached::methods]` stands on an `impl` or `trait` block, some of whose functions have \
      `#[redis_cached(..)]`";
 
@@ -167,7 +181,9 @@ fn member(input: ParseStream<'_>, is_trait: bool, types: &mut Names) -> syn::Res
     }
     let mut attrs = input.call(Attribute::parse_outer)?;
     let Some(at) = attrs.iter().position(is_redis_cached) else {
-        return Ok(Member::Other(Function::after_attributes(attrs, input)?.to_token_stream()));
+        return Ok(Member::Other(
+            Function::after_attributes(ATTRIBUTE, attrs, input)?.to_token_stream(),
+        ));
     };
     let meta = attrs.remove(at).meta;
     let path = meta.path().clone();
@@ -175,12 +191,12 @@ fn member(input: ParseStream<'_>, is_trait: bool, types: &mut Names) -> syn::Res
         Meta::List(list) => list.tokens,
         Meta::Path(_) | Meta::NameValue(_) => TokenStream::new(),
     };
-    let function = Box::new(Function::after_attributes(attrs, input)?);
+    let function = Box::new(Function::after_attributes(ATTRIBUTE, attrs, input)?);
     Ok(Member::Cached(Given { path, arguments }, function))
 }
 
 fn is_redis_cached(attr: &Attribute) -> bool {
-    attr.path().segments.last().is_some_and(|segment| segment.ident == "redis_cached")
+    attr.path().segments.last().is_some_and(|segment| segment.ident == ATTRIBUTE)
 }
 
 /// A constant begins like a `const fn`.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, Spacing, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
+use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
@@ -42,26 +43,50 @@ fn collect(tokens: TokenStream, names: &mut Names) {
     }
 }
 
-/// The names in an expression, apart from those of fields and methods: `ctx` of `ctx.cache`.
+/// The names in an expression, apart from those of fields and methods: `ctx` of `ctx.cache`. Texts in macros count: `id`
+/// of `format!("{id}")`.
 pub(crate) fn variables_in(tokens: impl ToTokens) -> Names {
-    fn collect(tokens: TokenStream, names: &mut Names) {
+    fn collect(tokens: TokenStream, in_macro: bool, names: &mut Names) {
         let mut dots = 0;
-        for tree in tokens {
+        let mut bang = false;
+        let mut trees = tokens.into_iter().peekable();
+        while let Some(tree) = trees.next() {
             match &tree {
-                // Behind `..` stands an expression.
-                TokenTree::Ident(ident) if dots != 1 => {
-                    names.insert(ident.unraw().to_string());
+                TokenTree::Ident(ident) => {
+                    let next = trees.peek();
+                    // What a macro makes of a name and a colon is not known.
+                    let is_field = !in_macro && next.is_some_and(is_colon);
+                    // Behind `..` stands an expression.
+                    if dots != 1 && !is_field && !next.is_some_and(is_bang) {
+                        names.insert(ident.unraw().to_string());
+                    }
                 }
-                TokenTree::Group(group) => collect(group.stream(), names),
+                TokenTree::Group(group) => collect(group.stream(), in_macro || bang, names),
                 _ => {}
             }
-            let is_dot = matches!(&tree, TokenTree::Punct(punct) if punct.as_char() == '.');
-            dots = if is_dot { dots + 1 } else { 0 };
+            bang = is_bang(&tree);
+            dots = if is_dot(&tree) { dots + 1 } else { 0 };
         }
     }
+    let tokens = tokens.into_token_stream();
     let mut names = Names::new();
-    collect(tokens.into_token_stream(), &mut names);
+    collect(tokens.clone(), false, &mut names);
+    names.extend(texts_in(tokens).into_iter().flat_map(|(_, asked)| asked));
     names
+}
+
+pub(crate) fn is_dot(tree: &TokenTree) -> bool {
+    matches!(tree, TokenTree::Punct(punct) if punct.as_char() == '.')
+}
+
+/// One that is no half of `::`.
+pub(crate) fn is_colon(tree: &TokenTree) -> bool {
+    matches!(tree, TokenTree::Punct(punct) if punct.as_char() == ':' && punct.spacing() == Spacing::Alone)
+}
+
+/// One that is no half of `!=`.
+fn is_bang(tree: &TokenTree) -> bool {
+    matches!(tree, TokenTree::Punct(punct) if punct.as_char() == '!' && punct.spacing() == Spacing::Alone)
 }
 
 /// The same, apart from those that closures and patterns in it bind: `min` of `|user| user.age >= min`.
@@ -95,9 +120,7 @@ pub(crate) fn free_variables_in(expr: &Expr) -> Names {
             }
         }
         fn visit_macro(&mut self, call: &Macro) {
-            for name in
-                variables_in(&call.tokens).into_iter().chain(written_in(call.tokens.clone()))
-            {
+            for name in variables_in(call) {
                 self.read(name);
             }
         }
@@ -157,12 +180,26 @@ pub(crate) fn free_variables_in(expr: &Expr) -> Names {
     finder.free
 }
 
-/// What texts in a macro may ask for: `name` of `format!("{name:?}")`.
-fn written_in(tokens: TokenStream) -> Names {
-    let mut names = Names::new();
+/// The texts in the macros of an expression, with what each may ask for.
+pub(crate) fn texts_in(tokens: TokenStream) -> Vec<(Span, Names)> {
+    let mut is_macro = false;
+    let mut texts = Vec::new();
+    for tree in tokens {
+        if let TokenTree::Group(group) = &tree {
+            let inside = group.stream();
+            texts.extend(if is_macro { written_in(inside) } else { texts_in(inside) });
+        }
+        is_macro = is_bang(&tree);
+    }
+    texts
+}
+
+/// What the texts in a macro may ask for: `name` of `format!("{name:?}")`.
+fn written_in(tokens: TokenStream) -> Vec<(Span, Names)> {
+    let mut texts = Vec::new();
     for tree in tokens {
         match tree {
-            TokenTree::Group(group) => names.extend(written_in(group.stream())),
+            TokenTree::Group(group) => texts.extend(written_in(group.stream())),
             TokenTree::Literal(literal) => {
                 let text = literal.to_string();
                 let holes = text.split('{').skip(1).filter_map(|rest| rest.split('}').next());
@@ -173,13 +210,13 @@ fn written_in(tokens: TokenStream) -> Names {
                         form.split('$').filter_map(|part| part.rsplit(['.', '<', '>', '^']).next());
                     [name].into_iter().chain(of_form)
                 });
-                let asked = asked.filter(|name| syn::parse_str::<proc_macro2::Ident>(name).is_ok());
-                names.extend(asked.map(str::to_owned));
+                let asked = asked.filter(|name| Ident::parse_any.parse_str(name).is_ok());
+                texts.push((literal.span(), asked.map(str::to_owned).collect()));
             }
-            _ => {}
+            TokenTree::Ident(_) | TokenTree::Punct(_) => {}
         }
     }
-    names
+    texts
 }
 
 pub(crate) fn name_of(param: &GenericParam) -> String {
@@ -356,8 +393,19 @@ mod tests {
 
     #[test]
     fn variables() {
-        let found = variables_in(quote!(ctx.cache.get(f(x)) + a..b + S { y: z, ..rest }));
-        assert_eq!(found, list(&["S", "a", "b", "ctx", "f", "rest", "x", "y", "z"]));
+        for (expr, names) in [
+            (quote!(ctx.cache.get(f(x)) + a..b), &["a", "b", "ctx", "f", "x"][..]),
+            (quote!(S { y: z, w, ..rest }), &["S", "rest", "w", "z"]),
+            (quote!(0..=ret), &["ret"]),
+            (quote!(0..ret), &["ret"]),
+            (quote!(f::g(a)), &["a", "f", "g"]),
+            (quote!(of(&format!("{id:>width$} {}", b.c))), &["b", "id", "of", "width"]),
+            (quote!(json!({ a: { "b": "{c}" } })), &["a", "c"]),
+            (quote!(format!("{type}")), &["type"]),
+            (quote!(!f("{id}") && a != (b)), &["a", "b", "f"]),
+        ] {
+            assert_eq!(variables_in(expr.clone()), list(names), "{expr}");
+        }
     }
 
     #[test]

@@ -156,7 +156,8 @@ use proc_macro::TokenStream;
 /// A call that is handed an open transaction bypasses the cache: rows that are not committed yet must be seen by their own
 /// transaction, and published by none. Such a parameter is in `skip`, and known by the name of its type,
 /// `Transaction<'_, Postgres>`, `PgTransaction`, `DatabaseTransaction` or any other that ends so, behind references too;
-/// of an `Option` of one, `None` uses the cache. What is not told by its type (a connection of `diesel-async`, an enum of pool and transaction)
+/// of an `Option` of one, `None` uses the cache. Where a type speaks of one and does not say whether there is one
+/// (`Mutex<Option<Transaction>>`, `&dyn UnitTransaction`, a `self`), it is asked for. What is not told by its type (a connection of `diesel-async`, an enum of pool and transaction)
 /// is told by `bypass_if`, as in `bypass_if = conn.is_in_transaction()`; a `bypass_if` of its own takes the place of this
 /// rule where it asks the transaction, and is added to it where not; `bypass_if = false` has a transaction share what it
 /// reads. With `refresh_before` beside an `Option` of one, say `refresh_with(tx = None)`.
@@ -192,7 +193,9 @@ pub fn redis_cached(attr: TokenStream, item: TokenStream) -> TokenStream {
 /// | `tags = ["team:{team}"]` | all that carries the tag |
 ///
 /// They are expressions over the parameters, and over `ret`: what the function has returned, of a `Result` its `Ok`, and
-/// of an `Option` what is in it. What asks for `ret` is evaluated when there is one, all else before the body.
+/// of an `Option` what is in it. What asks for `ret` is evaluated when there is one, all else before the body. A parameter is
+/// what was passed in: of one that the body may change (`mut`), or that a boxed body has for itself, what asks for `ret` gets
+/// a clone.
 ///
 /// # When it is sent
 ///
@@ -223,7 +226,47 @@ pub fn redis_cached(attr: TokenStream, item: TokenStream) -> TokenStream {
 /// [`Invalidation::collect`]: https://docs.rs/redis-cached/latest/redis_cached/struct.Invalidation.html
 #[proc_macro_attribute]
 pub fn redis_invalidate(attr: TokenStream, item: TokenStream) -> TokenStream {
-    write::redis_invalidate(attr.into(), &item.into()).into()
+    write::attribute(write::Does::Invalidate, attr.into(), &item.into()).into()
+}
+
+/// Puts what a function has written into the entries of cached functions, so that the next call of those is a hit.
+///
+/// ```text
+/// #[redis_put(load_user(team, ret.id), on_failure = "retry")]
+/// async fn rename_user(db: &Db, team: u32, id: u64, name: &str) -> Result<User, DbError> { … } // UPDATE .. RETURNING *
+/// ```
+///
+/// # Targets
+///
+/// | form | what it puts |
+/// |---|---|
+/// | `load_user(team, ret.id)`, `self.load(ret.id)` | what is returned, of a `Result` its `Ok` and of an `Option` what is in it, into the entry of that cached function for these arguments |
+/// | `load_user(id) = ret.user`, `load_user(id) = Some(ret.clone())` | the value of an expression, or what a reference refers to |
+/// | `for user in &ret => load_user(user.id) = user` | one for each; of one call 1,000, the others are invalidated |
+///
+/// They are expressions over the parameters and over `ret`. A handle over the parameters alone is made before the body.
+///
+/// # What is promised
+///
+/// Once the function has returned `Ok`, every call that starts, in any process, gets this value or a newer one. **It is put,
+/// or it is invalidated:** the entry is invalidated, as by [`macro@redis_invalidate`], where another has written or
+/// invalidated it since this body began, where one of its tags was invalidated meanwhile, where `cache_if` refuses the
+/// value or it can't be stored, and where the body has ended in an `Err` or a panic, or was dropped, as far as the parameters name the entry
+/// (see there for what asks for `ret`). So two writers of one row, who may come here in another order than they
+/// have committed in, leave no value behind that is not the last.
+///
+/// The value must be what was committed: `UPDATE .. RETURNING`, or what was read behind the COMMIT. One that was read before
+/// a concurrent writer has committed is old, and nobody knows here. It is as old as the body: its ttl counts from when that
+/// began, and the body begins behind a question to the store, which waits no longer than any other.
+///
+/// # Arguments
+///
+/// `on_failure`, `when`, `cache` (whose entries these are) and `crate`, as of [`macro@redis_invalidate`], which may stand beside
+/// it for lists and tags. A function with a parameter whose type is called `…Transaction` has to say `now`, and to commit it
+/// itself: what is not committed can't be put.
+#[proc_macro_attribute]
+pub fn redis_put(attr: TokenStream, item: TokenStream) -> TokenStream {
+    write::attribute(write::Does::Put, attr.into(), &item.into()).into()
 }
 
 /// Stands on an `impl` or `trait` block, some of whose functions have [`macro@redis_cached`].

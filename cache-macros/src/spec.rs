@@ -149,6 +149,7 @@ fn check(
         errors,
     };
     scope.check_skip();
+    scope.check_transactions(args.bypass_if.as_ref().map(|given| &given.value));
     let identity = identity(&args, errors);
     let key = match &args.key {
         Some(given) => scope.given_key(given),
@@ -543,7 +544,8 @@ impl Spec {
             .is_some_and(|closure| self.mentioned_in_closure(closure).into_iter().any(asked))
     }
 
-    /// The names that an expression of the attribute mentions, of those that parameters bind.
+    /// The names that an expression of the attribute mentions, of those that parameters bind; of several, there are commas
+    /// between.
     pub(crate) fn mentioned(&self, expr: &impl ToTokens) -> Vec<&Param> {
         self.binding(&variables_in(expr))
     }

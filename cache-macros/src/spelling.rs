@@ -73,8 +73,23 @@ pub(crate) fn is_duration(ty: &Type) -> bool {
     }
 }
 
-/// What a transaction is handed about in.
-const HOLDERS: [&str; 7] = ["Arc", "Box", "Mutex", "MutexGuard", "Pin", "Rc", "RwLock"];
+/// What a transaction is handed about in, and what is in it can be asked.
+const LENDERS: [&str; 12] = [
+    "Arc",
+    "Box",
+    "MappedMutexGuard",
+    "MutexGuard",
+    "OwnedMutexGuard",
+    "OwnedRwLockReadGuard",
+    "OwnedRwLockWriteGuard",
+    "Pin",
+    "Rc",
+    "RefMut",
+    "RwLockReadGuard",
+    "RwLockWriteGuard",
+];
+/// What has to be locked for that.
+const LOCKS: [&str; 3] = ["Mutex", "RefCell", "RwLock"];
 
 /// An open transaction, by the name of its type: `Transaction` of sqlx and `rusqlite`, `PgTransaction`,
 /// `DatabaseTransaction` of `SeaORM`.
@@ -83,7 +98,7 @@ pub(crate) fn is_transaction(ty: &Type) -> bool {
         Type::Reference(reference) => is_transaction(&reference.elem),
         Type::Path(path) => path.path.segments.last().is_some_and(|last| {
             let name = last.ident.to_string();
-            let holds = HOLDERS.contains(&name.as_str());
+            let holds = LENDERS.contains(&name.as_str()) || LOCKS.contains(&name.as_str());
             names_transaction(&name)
                 || (holds && first_type_argument(ty).is_some_and(is_transaction))
         }),
@@ -95,7 +110,16 @@ pub(crate) fn is_transaction(ty: &Type) -> bool {
 pub(crate) fn is_optional_transaction(ty: &Type) -> bool {
     match ungrouped(ty) {
         Type::Reference(reference) => is_optional_transaction(&reference.elem),
-        _ => is_option(ty) && first_type_argument(ty).is_some_and(is_transaction),
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
+            let inside = first_type_argument(ty);
+            if last.ident == "Option" {
+                inside.is_some_and(is_transaction)
+            } else {
+                LENDERS.iter().any(|lender| last.ident == lender)
+                    && inside.is_some_and(is_optional_transaction)
+            }
+        }),
+        _ => false,
     }
 }
 

@@ -37,6 +37,14 @@ impl Tag {
             .any(|value| matches!(value.source, Source::Name { param, .. } if param == index))
     }
 
+    /// The parameters that it asks, by the names that are bound of them.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        self.values().filter_map(|value| match &value.source {
+            Source::Name { name, .. } => Some(name.unraw().to_string()),
+            Source::Path { .. } | Source::Returned(_) => None,
+        })
+    }
+
     /// Whether two calls that differ in this name have different tags. Those have different entries, so that is as
     /// good as a place in the key.
     pub(crate) fn tells_apart(&self, ident: &Ident) -> bool {

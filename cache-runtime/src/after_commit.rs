@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::Poll;
 
 use crate::by_hand::Boxed;
 use crate::cache::{self, Cache, Inner};
@@ -14,7 +13,10 @@ use crate::left_behind;
 use crate::store::{StoreError, Touch};
 use crate::sync::lock;
 use crate::tags::{self, Tag};
+use crate::together::together;
 
+/// So many go out in one request, each with a deadline of its own. Where one fails the rest is tried again with it.
+const AT_ONCE: usize = 1_000;
 /// So many are gathered by one transaction. Whoever has more means a tag, or a `clear`.
 const MOST: usize = 65_536;
 
@@ -134,21 +136,10 @@ impl Invalidation {
     fn sent(&self) -> Boxed<'_, Result<(), Error>> {
         let batches = self.locked().clone();
         let send = |(cache, batch)| -> Boxed<'_, _> { Box::pin(self.send_to(cache, batch)) };
-        let mut under_way: Vec<_> = batches.into_iter().map(send).collect();
-        let mut failed = None;
         // All at once: a cache whose server does not answer holds up no other.
-        let all = poll_fn(move |cx| {
-            under_way.retain_mut(|one| match one.as_mut().poll(cx) {
-                Poll::Ready(outcome) => {
-                    failed = failed.take().or(outcome.err());
-                    false
-                }
-                Poll::Pending => true,
-            });
-            if under_way.is_empty() { Poll::Ready(failed.take()) } else { Poll::Pending }
-        });
+        let all = together(batches.into_iter().map(send).collect());
         Box::pin(async {
-            match all.await {
+            match all.await.into_iter().find_map(Result::err) {
                 None => Ok(()),
                 Some(source) => Err(ErrorKind::Unsent { left: self.len(), source }.into()),
             }
@@ -168,8 +159,16 @@ impl Invalidation {
         Self(Arc::default())
     }
 
-    pub(crate) fn add(&self, cache: &Arc<Inner>, subject: Subject) -> Result<(), Error> {
-        add(&mut self.locked(), cache, subject)
+    /// As many as come: whoever writes has them in memory already.
+    pub(crate) fn add(&self, cache: &Arc<Inner>, subject: Subject) {
+        batch_of(&mut self.locked(), cache).0.insert(subject);
+    }
+
+    /// Of what has been seen to in another way.
+    pub(crate) fn forget(&self, cache: &Arc<Inner>, subject: &Subject) {
+        for (_, batch) in self.locked().iter_mut().filter(|(known, _)| Arc::ptr_eq(known, cache)) {
+            batch.0.remove(subject);
+        }
     }
 
     /// Hands all of it on to the one that gathers around this task.
@@ -277,11 +276,20 @@ impl Batch {
                 Subject::Tag(name) => tags.push(Tag::stamped(&cache.namespace, name)),
             }
         }
-        let deadline = cache.deadline();
-        let (keys, tags) = tokio::join!(
-            cache.store.invalidate_all(&keys, deadline),
-            cache.store.touch_tags(&cache.namespace, &tags, Touch::Invalidate, deadline),
-        );
+        let (store, namespace) = (&cache.store, &cache.namespace);
+        let keys = async {
+            for keys in keys.chunks(AT_ONCE) {
+                store.invalidate(namespace, keys, cache.deadline()).await?;
+            }
+            Ok(())
+        };
+        let tags = async {
+            for tags in tags.chunks(AT_ONCE) {
+                store.touch_tags(namespace, tags, Touch::Invalidate, cache.deadline()).await?;
+            }
+            Ok(())
+        };
+        let (keys, tags) = tokio::join!(keys, tags);
         Outcome { keys, tags }
     }
 }
@@ -301,6 +309,11 @@ impl IntoIterator for Batch {
     }
 }
 
+/// Whether there is a scope around that gathers.
+pub(crate) fn is_gathering() -> bool {
+    GATHERING.try_with(|_| ()).is_ok()
+}
+
 /// Adds to what the scope around gathers.
 pub(crate) fn gather(cache: &Arc<Inner>, subject: Subject) -> Result<(), Error> {
     let gathered = GATHERING.try_with(|gathered| add(&mut lock(gathered), cache, subject));
@@ -309,18 +322,22 @@ pub(crate) fn gather(cache: &Arc<Inner>, subject: Subject) -> Result<(), Error> 
 
 fn add(gathered: &mut Gathered, cache: &Arc<Inner>, subject: Subject) -> Result<(), Error> {
     let all: usize = gathered.iter().map(|(_, batch)| batch.len()).sum();
-    let at = gathered.iter().position(|(known, _)| Arc::ptr_eq(known, cache));
-    let at = at.unwrap_or_else(|| {
-        gathered.push((Arc::clone(cache), Batch::default()));
-        gathered.len() - 1
-    });
-    let Batch(batch) = &mut gathered[at].1;
+    let Batch(batch) = batch_of(gathered, cache);
     // What is there already needs no place.
     if all >= MOST && !batch.contains(&subject) {
         return Err(ErrorKind::TooManyGathered(MOST).into());
     }
     batch.insert(subject);
     Ok(())
+}
+
+fn batch_of<'g>(gathered: &'g mut Gathered, cache: &Arc<Inner>) -> &'g mut Batch {
+    let at = gathered.iter().position(|(known, _)| Arc::ptr_eq(known, cache));
+    let at = at.unwrap_or_else(|| {
+        gathered.push((Arc::clone(cache), Batch::default()));
+        gathered.len() - 1
+    });
+    &mut gathered[at].1
 }
 
 /// [`Cache::invalidate_tags_after_commit`] of the cache that annotated functions use here.

@@ -14,6 +14,7 @@ use crate::faults::{self, Fault};
 use crate::frame::{Frame, Gathered};
 use crate::freshness;
 use crate::lease::Lease;
+use crate::priming::Primes;
 use crate::request::Request;
 use crate::site::Warning;
 use crate::stamping::{self, Unstamped};
@@ -32,8 +33,8 @@ pub(crate) fn capture<'c>(
         if faults::on(Fault::CaptureBehindTheBody) {
             return true;
         }
-        let late = request.site.may_tag_late();
-        match lease.capture(&request.tags, request.policy.ttl, late, deadline).await {
+        let journals = request.site.journals();
+        match lease.capture(&request.tags, request.policy.ttl, journals, deadline).await {
             Ok(()) => true,
             Err(error) => {
                 telemetry::store_trouble(request.site, &request.key, &error);
@@ -43,14 +44,23 @@ pub(crate) fn capture<'c>(
     })
 }
 
-/// Runs the body to its end, keeping the lease meanwhile. Gives what its answer depends on.
+/// What a body has come to, besides its answer.
+pub(crate) struct Ran {
+    /// What the answer depends on.
+    pub(crate) touched: Arc<Gathered>,
+    pub(crate) primes: Primes,
+}
+
+/// Runs the body to its end, keeping the lease meanwhile.
 pub(crate) fn run<'c>(
     request: &'c Request,
     computation: &'c mut (dyn Computation + 'c),
     lease: Option<&'c Lease>,
-) -> Boxed<'c, Arc<Gathered>> {
+) -> Boxed<'c, Ran> {
     Box::pin(async move {
-        let frame = Frame::of_body(request);
+        let began = lease.map(Lease::began).filter(|began| began.knows_of_keys());
+        let takes_primes = began.map(|began| began.born_at);
+        let frame = Frame::of_body(request, takes_primes);
         frame.within(|| computation.start());
         let body = poll_fn(|cx| frame.within(|| computation.poll(cx)));
         match lease {
@@ -65,12 +75,16 @@ pub(crate) fn run<'c>(
             }
         }
         let mut touched = frame.close();
+        let at_hand = frame.primed();
+        request.site.note_primes(at_hand.any);
+        // What its own answer is tagged with says nothing of them.
+        let primes = Primes { values: at_hand.values, gathered: touched.clone() };
         computation.answer().tag(&mut touched);
         request.site.note_tags(!touched.is_empty());
         for tag in &request.tags {
             touched.add(tag.name());
         }
-        Arc::new(touched)
+        Ran { touched: Arc::new(touched), primes }
     })
 }
 
@@ -87,6 +101,11 @@ pub(crate) struct Product {
 }
 
 impl Product {
+    /// Whether it is to be stored, and can be.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.keep && self.payload.is_some()
+    }
+
     /// Of a value that is not to be stored, and could not be.
     fn unwanted() -> Self {
         let written = Written { codec: codec::Id::Bincode, is_error: false };
@@ -99,21 +118,30 @@ impl Product {
     }
 }
 
+/// What a body has ended in, for the store.
+pub(crate) struct Ended {
+    /// `None` where there is nothing to store, or it can't be.
+    pub(crate) product: Option<Product>,
+    /// Not an error, stored or not.
+    pub(crate) in_value: bool,
+}
+
 /// Encodes the answer; tells the function's author once if that is not as it should be.
-pub(crate) fn encode(request: &Request, computation: &mut dyn Computation) -> Option<Product> {
-    match product(request, computation.answer().encode()) {
-        Ok(product) => Some(product),
-        Err(EncodeError::IsError) => None,
-        Err(error) => {
-            let warning = match error {
-                EncodeError::OfError(_) => Warning::ErrorNotStorable,
-                _ => Warning::NotStorable,
-            };
-            telemetry::warn_once(request.site, warning, &error.to_string());
-            // Its author says so, as by `cache_if`.
-            matches!(error, EncodeError::NotSaved).then(Product::unwanted)
+pub(crate) fn encode(request: &Request, computation: &mut dyn Computation) -> Ended {
+    let error = match product(request, computation.answer().encode()) {
+        Ok(product) => {
+            let in_value = !product.written.is_error;
+            return Ended { product: Some(product), in_value };
         }
-    }
+        Err(EncodeError::IsError) => return Ended { product: None, in_value: false },
+        Err(error) => error,
+    };
+    let of_error = matches!(error, EncodeError::OfError(_));
+    let warning = if of_error { Warning::ErrorNotStorable } else { Warning::NotStorable };
+    telemetry::warn_once(request.site, warning, &error.to_string());
+    // Its author says so, as by `cache_if`.
+    let unwanted = matches!(error, EncodeError::NotSaved).then(Product::unwanted);
+    Ended { product: unwanted, in_value: !of_error }
 }
 
 /// What an encoded value or error is to the store.
@@ -164,6 +192,17 @@ pub(crate) async fn commit(
         Ok(stamps) => stamps,
         Err(why) => return without_stamps(request, lease, why).await,
     };
+    match lease.is_untouched().await {
+        Ok(true) => {}
+        Ok(false) => {
+            telemetry::step(request.site, &request.key, "invalidated meanwhile");
+            return Ok(Commit::Refused);
+        }
+        Err(error) => {
+            telemetry::store_trouble(request.site, &request.key, &error);
+            return Err(error);
+        }
+    }
     let stamps: Vec<Stamp<'_>> = stamps
         .iter()
         .map(|(tag, nonce)| Stamp { name: tag.name().as_bytes(), nonce: nonce.bytes() })
@@ -179,7 +218,7 @@ pub(crate) async fn commit(
         stamps: &stamps,
     };
     let sealed = entry::seal(&label, &payload);
-    let past_renewal = lease.is_past_renewal();
+    let (past_renewal, of_another) = (lease.is_past_renewal(), lease.is_of_another());
     let committed = lease.commit(&sealed, life.ttl_end).await;
     match &committed {
         Ok(Commit::Refused) if past_renewal => {
@@ -189,6 +228,7 @@ pub(crate) async fn commit(
             telemetry::step(request.site, &request.key, "stored");
         }
         Ok(Commit::Refused) => telemetry::step(request.site, &request.key, "commit refused"),
+        Ok(Commit::Late) if of_another => telemetry::step(request.site, &request.key, "too old"),
         Ok(Commit::Late) => telemetry::warn_once(request.site, Warning::SlowerThanTtl, ""),
         Err(error) => telemetry::store_trouble(request.site, &request.key, error),
     }

@@ -10,17 +10,32 @@ use crate::body::{self, Product};
 use crate::codec::compression::expand;
 use crate::entry::{Found, Written};
 use crate::error::{Error, ErrorKind};
+use crate::fingerprint;
 use crate::frame::{self, Gathered, Spoiled};
 use crate::freshness::{self, Freshness};
 use crate::handle::State;
-use crate::lease;
+use crate::lease::{self, Began};
 use crate::request::Request;
 use crate::seen;
-use crate::store::{Commit, StoreError, Version};
+use crate::store::{Commit, Seize, StoreError, Version};
 use crate::tags::{self, Standing, Tag};
 
 /// A future without its type.
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A value for an entry, and the tags that it tells of itself.
+pub(crate) struct AtHand {
+    pub(crate) request: Request,
+    pub(crate) product: Product,
+    pub(crate) tags: Gathered,
+}
+
+impl AtHand {
+    /// In bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.product.payload.as_ref().map_or(0, |payload| payload.len())
+    }
+}
 
 /// A stored value as bytes.
 pub(crate) struct Looked {
@@ -55,7 +70,7 @@ pub(crate) fn look(request: Request) -> Boxed<'static, Result<Option<Looked>, Er
             Freshness::Expired => return Ok(None),
         };
         // What a body sees by hand it depends on no less.
-        frame::hand_on_stamps(&request.cache, found.stamps.clone());
+        frame::hand_on_stamps(&request.cache, found.stamps.clone(), found.life.born_at);
         let age = now.map(|now| Duration::from_millis(now.saturating_sub(found.life.born_at)));
         Ok(Some(Looked { written: found.written, payload: payload.into_owned(), state, age }))
     })
@@ -64,13 +79,13 @@ pub(crate) fn look(request: Request) -> Boxed<'static, Result<Option<Looked>, Er
 /// Stores a value under a lease that is taken from whoever has it.
 ///
 /// All of its tags are known before it is stored, so none has to be looked up in the journal.
-pub(crate) fn store(
-    mut request: Request,
-    product: Product,
-    tags: Gathered,
-    version: Option<u64>,
-) -> Boxed<'static, Result<(), Error>> {
+pub(crate) fn store(at_hand: AtHand, version: Option<u64>) -> Boxed<'static, Result<(), Error>> {
     Box::pin(async move {
+        let AtHand { mut request, product, tags } = at_hand;
+        // Calls of one key that differ in declared tags have entries of their own, and so versions.
+        let names: Vec<&str> = request.tags.iter().map(Tag::name).collect();
+        let apart = (!names.is_empty()).then(|| fingerprint::with_tags(0, &names));
+        let version_key = request.key.version(apart);
         for name in &tags.read {
             let tag = Tag::stamped(&request.cache.namespace, name);
             if !request.tags.contains(&tag) {
@@ -84,14 +99,17 @@ pub(crate) fn store(
         let lock_ttl = request.policy.lock_ttl;
         let deadline = request.cache.deadline();
         let (cache, ttl) = (&request.cache, request.policy.ttl);
-        // Before the lease: of a tag that is invalidated between the two, the nonce that went is captured.
-        let nonces =
-            lease::capture(cache, &request.tags, ttl, deadline).await.map_err(unconfirmed)?;
         // As long as an entry that it was set for may be there, and writers may be on their way.
         let life = lease::life_of_tags(product.ttl(&request));
-        let version = version.map(|number| Version { number, life });
-        let seized = lease::seize(cache, &request.key, lock_ttl, version.as_ref(), deadline);
-        let Some(mut lease) = seized.await.map_err(unconfirmed)? else {
+        let version = version.map(|number| Version { key: version_key, number, life });
+        let what_for = Seize::Newer(version.as_ref());
+        // Both at once: the value is older than either, so what is invalidated behind both refuses or voids it.
+        let (nonces, seized) = tokio::join!(
+            lease::capture(cache, &request.tags, ttl, deadline),
+            lease::seize(cache, &request.key, lock_ttl, what_for, deadline)
+        );
+        let (nonces, seized) = (nonces.map_err(unconfirmed)?, seized.map_err(unconfirmed)?);
+        let Some(mut lease) = seized else {
             return Err(ErrorKind::Superseded.into());
         };
         #[cfg(test)]
@@ -109,10 +127,24 @@ pub(crate) fn store(
     })
 }
 
+/// Stores what a writer has written, as old as its body. Anything but `Stored` says that the entry may be an old one.
+pub(crate) fn put(at_hand: AtHand, began: Began) -> Boxed<'static, Result<Commit, StoreError>> {
+    Box::pin(async move {
+        let AtHand { request, product, mut tags } = at_hand;
+        request.tags.iter().for_each(|tag| tags.add(tag.name()));
+        let (cache, lock_ttl) = (&request.cache, request.policy.lock_ttl);
+        let seized = lease::seize(cache, &request.key, lock_ttl, Seize::Judged, cache.deadline());
+        let Some(mut lease) = seized.await? else { return Ok(Commit::Refused) };
+        lease.of_another(began, true);
+        body::commit(&request, lease, &product, &tags).await
+    })
+}
+
 pub(crate) fn invalidate(request: Request) -> Boxed<'static, Result<(), Error>> {
     Box::pin(async move {
         let deadline = request.cache.deadline();
-        request.cache.store.invalidate(&request.key, deadline).await.map_err(unconfirmed)
+        let (cache, keys) = (&request.cache, std::slice::from_ref(&request.key));
+        cache.store.invalidate(&cache.namespace, keys, deadline).await.map_err(unconfirmed)
     })
 }
 
@@ -123,7 +155,8 @@ pub(crate) fn expire(request: Request) -> Boxed<'static, Result<(), Error>> {
     }
     Box::pin(async move {
         let deadline = request.cache.deadline();
-        request.cache.store.expire(&request.key, deadline).await.map_err(unconfirmed)?;
+        let cache = &request.cache;
+        cache.store.expire(&cache.namespace, &request.key, deadline).await.map_err(unconfirmed)?;
         // This process may have asked for the key a moment ago, and would not ask again so soon.
         request.cache.refreshes.forget(&request.key);
         Ok(())

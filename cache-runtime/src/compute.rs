@@ -4,23 +4,30 @@
 //! others: what a poll has on the stack for each level is what bounds how deep that goes, and a future that is awaited in
 //! place has its room there, next to that of all others which might have been.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use crate::body::{self, Product};
+use crate::body::{self, Ended, Product, Ran};
 use crate::by_hand::Boxed;
 use crate::computation::Computation;
+use crate::entry::Found;
 use crate::faults::{self, Fault};
 use crate::frame;
-use crate::lease;
+use crate::freshness::{self, Freshness};
+use crate::lease::{self, Lease};
 use crate::outcome::Outcome;
 use crate::places::{self, Place};
+use crate::policy::Refuses;
+use crate::priming::Primes;
 use crate::request::{Landed, Lead, Request, Shared};
+use crate::seen;
 use crate::site::Warning;
-use crate::store::{Commit, Old};
+use crate::store::{Commit, Old, Seize};
+use crate::tags::Standing;
 use crate::telemetry;
 
 /// Runs the body as the leader of a flight, under the lease in its baton if there is one. `deadline` is
@@ -44,7 +51,7 @@ pub(crate) fn compute<'c>(
         if leader.baton.is_some() || !faults::on(Fault::SealedWithLeaseOnly) {
             leader.seal();
         }
-        let touched = body::run(request, computation, leader.baton.as_ref()).await;
+        let Ran { touched, primes } = body::run(request, computation, leader.baton.as_ref()).await;
         drop(place);
         if leader.baton.is_none() && faults::on(Fault::SealedWithLeaseOnly) {
             leader.seal();
@@ -58,7 +65,8 @@ pub(crate) fn compute<'c>(
             leader.end(None);
             return Outcome::Unleased;
         }
-        let product = body::encode(request, computation);
+        let Ended { product, in_value } = body::encode(request, computation);
+        let others = store_primes(request, primes, in_value, leader.baton.as_ref());
         // As it is, where it can be had so: what its `Serialize` leaves out is there, too.
         let failure = if shared { computation.answer().share_failure() } else { None };
         let shared = match (failure, &product) {
@@ -69,14 +77,34 @@ pub(crate) fn compute<'c>(
             (None, _) => Shared::Nothing,
         };
         let landed = Landed { shared, touched, served: None };
+        let product = match product {
+            Some(product) if replaces_a_value(request, &product).await => None,
+            product => product,
+        };
         let stored = if let Some(product) = product {
             publish(request, leader, product, landed).await
         } else {
             fail(request, leader, landed);
             false
         };
+        others.await;
         if leased { Outcome::Computed { stored } } else { Outcome::Unleased }
     })
+}
+
+/// Whether it is an error, and there is a value that calls with other terms may be served.
+async fn replaces_a_value(request: &Request, product: &Product) -> bool {
+    if !product.written.is_error || request.policy.refuses == Refuses::Nothing {
+        return false;
+    }
+    let Ok(seen) = seen::see(request, request.cache.deadline()).await else { return true };
+    let Found::Usable(found) = seen.find(request) else { return false };
+    let now = request.cache.store.latest_now(&request.key);
+    let standing = seen.standing(request, &found);
+    let refreshes = request.policy.refreshes();
+    !found.written.is_error
+        && standing != Standing::Void
+        && freshness::judge(&found.life, standing, now, refreshes) != Freshness::Expired
 }
 
 /// Answers those who share the product, commits it, and ends the flight for those who came too late:
@@ -105,6 +133,31 @@ fn publish(
             let _ = done.send(matches!(committed, Ok(Commit::Stored)));
         });
         wait.await.unwrap_or(false)
+    })
+}
+
+/// Stores what the body has had at hand for other entries, if it has ended in a value. Who waits for it does so for as long
+/// as for one operation on the store; what takes longer goes on behind.
+pub(crate) fn store_primes(
+    request: &Request,
+    primes: Primes,
+    in_value: bool,
+    lease: Option<&Lease>,
+) -> Boxed<'static, ()> {
+    let Some(lease) = lease.filter(|_| in_value && !primes.is_empty()) else {
+        return Box::pin(ready(()));
+    };
+    let (done, wait) = oneshot::channel();
+    let stored = primes.stored(lease.began().clone());
+    request.cache.work.spawn_errand(async move {
+        stored.await;
+        // Nobody may be waiting any more.
+        let _ = done.send(());
+    });
+    let deadline = request.cache.deadline();
+    Box::pin(async move {
+        // Whatever becomes of it has been told.
+        let _ = timeout_at(deadline, wait).await;
     })
 }
 
@@ -137,7 +190,14 @@ pub(crate) fn recompute<'c>(
         let place = places::wait(request).await;
         let lock_ttl = request.policy.lock_ttl;
         let deadline = request.cache.deadline();
-        let lease = match lease::seize(&request.cache, &request.key, lock_ttl, None, deadline).await
+        let lease = match lease::seize(
+            &request.cache,
+            &request.key,
+            lock_ttl,
+            Seize::Newer(None),
+            deadline,
+        )
+        .await
         {
             Ok(Some(mut lease)) => {
                 body::capture(request, &mut lease, deadline).await.then_some(lease)
@@ -148,11 +208,12 @@ pub(crate) fn recompute<'c>(
                 None
             }
         };
-        let touched = body::run(request, computation, lease.as_ref()).await;
+        let Ran { touched, primes } = body::run(request, computation, lease.as_ref()).await;
         drop(place);
         frame::hand_on(Some(&request.cache), &touched);
         let Some(lease) = lease else { return Outcome::Unleased };
-        let product = body::encode(request, computation);
+        let Ended { product, in_value } = body::encode(request, computation);
+        let others = store_primes(request, primes, in_value, Some(&lease));
         let request = request.clone();
         let (done, wait) = oneshot::channel();
         request.cache.work.clone().spawn_errand(async move {
@@ -167,7 +228,9 @@ pub(crate) fn recompute<'c>(
             // The caller may be gone.
             let _ = done.send(stored);
         });
-        Outcome::Computed { stored: wait.await.unwrap_or(false) }
+        let stored = wait.await.unwrap_or(false);
+        others.await;
+        Outcome::Computed { stored }
     })
 }
 
@@ -187,7 +250,7 @@ pub(crate) fn alone<'c>(
         } else {
             None
         };
-        let touched = body::run(request, computation, None).await;
+        let Ran { touched, .. } = body::run(request, computation, None).await;
         frame::hand_on(Some(&request.cache), &touched);
         Outcome::Bypassed
     })

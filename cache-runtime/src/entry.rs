@@ -90,12 +90,6 @@ pub(crate) struct Entry<'a> {
     pub(crate) place: Range<usize>,
 }
 
-impl Entry<'_> {
-    pub(crate) fn has_stamps(&self) -> bool {
-        !self.stamps.0.is_empty()
-    }
-}
-
 /// The stamps of an entry, as they stand in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Stamps<'a>(&'a [u8]);

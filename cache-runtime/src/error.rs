@@ -28,7 +28,7 @@ pub(crate) enum BuildErrorKind {
     )]
     Authentication { url: String, why: String },
     #[error(
-        "the user of {url} lacks a permission: {why}; on the keys of the namespace (`ns:*`, `ns.tag:*` and `ns.journal`) it needs the commands get, mget, set, del, exists, strlen, getrange, setrange, pttl, pexpire, zadd, zcard, zincrby, zrange, zremrangebyscore, zscore, time, eval, evalsha, hello, ping, and client|tracking to wait without polling"
+        "the user of {url} lacks a permission: {why}; on the keys of the namespace (`ns:*`, `ns.tag:*` and `ns.journal*`) it needs the commands get, mget, set, del, exists, strlen, getrange, setrange, pttl, pexpire, zadd, zcard, zincrby, zrange, zremrangebyscore, zscore, time, eval, evalsha, hello, ping, and client|tracking to wait without polling"
     )]
     Permission { url: String, why: String },
     #[error("the server at {url} can't be used: {why}")]

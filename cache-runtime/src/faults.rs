@@ -80,11 +80,25 @@ pub(crate) enum Fault {
     NonceBeforeJournal,
     /// The journal's position is asked behind the body.
     PositionBehindTheBody,
+    /// An invalidation of a key is not noted in the journal.
+    KeyUnnoted,
+    /// A key's lease and value are removed, and then the journal is added to.
+    KeyBeforeJournal,
+    /// `expire` is not noted in the journal.
+    ExpireUnnoted,
+    /// A value from another body is stored without asking the journal of keys.
+    Unjudged,
+    /// The journal of keys is asked, and then the lease is taken.
+    JudgedBeforeTheLease,
+    /// What a writer puts is not noted in the journal.
+    PutUnnoted,
+    /// A writer puts its value whatever was invalidated meanwhile, and invalidates nothing where it can't.
+    PutOnly,
 }
 
 #[cfg(test)]
 impl Fault {
-    pub(crate) const ALL: [Self; 33] = [
+    pub(crate) const ALL: [Self; 40] = [
         Self::CommitWithoutLease,
         Self::AbsentLeaseHolds,
         Self::CommitByToken,
@@ -118,6 +132,13 @@ impl Fault {
         Self::JournalSkipped,
         Self::NonceBeforeJournal,
         Self::PositionBehindTheBody,
+        Self::KeyUnnoted,
+        Self::KeyBeforeJournal,
+        Self::ExpireUnnoted,
+        Self::Unjudged,
+        Self::JudgedBeforeTheLease,
+        Self::PutUnnoted,
+        Self::PutOnly,
     ];
 }
 
@@ -149,8 +170,8 @@ pub(crate) fn switch(fault: Option<Fault>) {
 
 #[cfg(test)]
 pub(crate) use of_steps::{
-    ask_too_late, capture_again, due_before_lease, nonce_before_journal, put_back_expired,
-    unlooked_up, value_before_lease,
+    ask_too_late, capture_again, due_before_lease, key_before_journal, nonce_before_journal,
+    put_back_expired, unlooked_up, value_before_lease,
 };
 
 /// Steps that come apart, or come too late.
@@ -161,8 +182,9 @@ mod of_steps {
     use super::{Fault, on};
     use crate::entry;
     use crate::frame::Gathered;
+    use crate::journal::Of;
     use crate::key::Key;
-    use crate::lease::Lease;
+    use crate::lease::{Journals, Lease};
     use crate::request::Request;
     use crate::steps::step;
     use crate::store::memory::Memory;
@@ -170,9 +192,17 @@ mod of_steps {
     use crate::store::{StoreError, Touch};
     use crate::tags::{Nonce, Tag};
 
-    pub(crate) async fn value_before_lease(store: &Memory, key: &Key) -> Result<(), StoreError> {
-        step("remove the value", || store.lose(Loss::Value, key.name())).await?;
-        step("remove the lease", || store.lose(Loss::Lease, key.name())).await.map(drop)
+    pub(crate) async fn value_before_lease(store: &Memory, keys: &[Key]) -> Result<(), StoreError> {
+        for key in keys {
+            step("remove the value", || store.lose(Loss::Value, key.name())).await?;
+            step("remove the lease", || store.lose(Loss::Lease, key.name())).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn key_before_journal(store: &Memory, keys: &[Key]) -> Result<(), StoreError> {
+        step("invalidate", || store.invalidate(keys)).await?;
+        step("add to the journal", || store.journalize(Of::Keys, keys.iter().map(Key::name))).await
     }
 
     pub(crate) async fn put_back_expired(store: &Memory, key: &Key) -> Result<(), StoreError> {
@@ -197,7 +227,7 @@ mod of_steps {
         touch: Touch,
     ) -> Result<(), StoreError> {
         step("touch_tags", || store.touch_tags(tags, touch)).await?;
-        step("add to the journal", || store.journalize(tags)).await
+        step("add to the journal", || store.journalize(Of::Tags, tags.iter().map(Tag::name))).await
     }
 
     pub(crate) fn unlooked_up(touched: &Gathered, late: &[Tag]) -> bool {
@@ -227,7 +257,8 @@ mod of_steps {
         let before = lease.nonces().to_vec();
         let deadline = request.cache.deadline();
         // Without what it asks for nothing is stored, as before the body.
-        let _ = lease.capture(&request.tags, ttl, true, deadline).await;
+        let journals = Journals { tags: true, keys: true };
+        let _ = lease.capture(&request.tags, ttl, journals, deadline).await;
         if on(Fault::PositionBehindTheBody) {
             lease.captured_before(before, ttl);
         }

@@ -1,14 +1,17 @@
 //! Where a task is: inside which bodies, and the tags that each of them gathers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::by_hand::AtHand;
 use crate::cache::Inner;
+use crate::priming;
 use crate::request::{FlightKey, Request};
-use crate::site::Site;
+use crate::site::{Site, Warning};
 use crate::sync::lock;
 use crate::tags::{self, Nonce, Stamp};
+use crate::telemetry;
 
 /// What a task is inside of: a body, or something else around which tags are gathered.
 pub(crate) struct Frame {
@@ -16,11 +19,13 @@ pub(crate) struct Frame {
     cache: Option<Arc<Inner>>,
     body: Option<(&'static Site, FlightKey)>,
     gathered: Mutex<Gathered>,
+    primed: Mutex<Primed>,
     around: Option<Arc<Frame>>,
 }
 
 tokio::task_local! {
     static INSIDE: Arc<Frame>;
+    static BYPASSING: ();
 }
 
 /// Why what was computed is not to be stored, whatever became of its lease. All but the first will be the same the
@@ -51,6 +56,8 @@ pub(crate) struct Gathered {
     /// What stored values that were used carry. The value outside carries it on, and no newer one.
     pub(crate) inherited: BTreeMap<Box<str>, Nonce>,
     pub(crate) spoiled: Option<Spoiled>,
+    /// When the oldest of the stored values was born that were used, by the server's clock.
+    oldest: Option<u64>,
     most: usize,
     /// The body has ended: what is added now is added to nothing.
     closed: bool,
@@ -72,6 +79,7 @@ impl Gathered {
         gathered
     }
 
+    /// Whether there are no tags.
     pub(crate) fn is_empty(&self) -> bool {
         self.read.is_empty() && self.inherited.is_empty() && self.spoiled.is_none()
     }
@@ -111,7 +119,7 @@ impl Gathered {
         room
     }
 
-    fn absorb(&mut self, other: &Self) {
+    pub(crate) fn absorb(&mut self, other: &Self) {
         for name in &other.read {
             self.add(name);
         }
@@ -119,6 +127,11 @@ impl Gathered {
             self.inherit(name, nonce);
         }
         self.spoiled = self.spoiled.max(other.spoiled);
+        self.uses(other.oldest);
+    }
+
+    fn uses(&mut self, born_at: Option<u64>) {
+        self.oldest = [self.oldest, born_at].into_iter().flatten().min();
     }
 
     /// Every name, each once.
@@ -127,13 +140,25 @@ impl Gathered {
     }
 }
 
+/// What a body has at hand for other entries.
+#[derive(Default)]
+pub(crate) struct Primed {
+    pub(crate) values: HashMap<FlightKey, AtHand>,
+    bytes: usize,
+    /// Whether there was anything, also where it is not kept.
+    pub(crate) any: bool,
+    /// When the body began, where what it has can be stored when it has ended.
+    kept: Option<u64>,
+}
+
 impl Frame {
-    /// The frame of a body that starts now.
-    pub(crate) fn of_body(request: &Request) -> Arc<Self> {
+    /// The frame of a body that starts now; and since when, where what it has at hand for other entries can be stored.
+    pub(crate) fn of_body(request: &Request, takes_primes: Option<u64>) -> Arc<Self> {
         Arc::new(Self {
             cache: Some(Arc::clone(&request.cache)),
             body: Some((request.site, request.flight_key())),
             gathered: Mutex::new(Gathered::for_entry()),
+            primed: Mutex::new(Primed { kept: takes_primes, ..Primed::default() }),
             around: current(),
         })
     }
@@ -145,6 +170,7 @@ impl Frame {
             cache: around.as_ref().and_then(|around| around.cache.clone()),
             body: None,
             gathered: Mutex::new(Gathered::of_most(most)),
+            primed: Mutex::default(),
             around,
         })
     }
@@ -161,6 +187,23 @@ impl Frame {
         gathered.clone()
     }
 
+    /// What there is for other entries, once this is closed.
+    pub(crate) fn primed(&self) -> Primed {
+        std::mem::take(&mut *lock(&self.primed))
+    }
+
+    /// That of the innermost body.
+    fn of_innermost_body(self: &Arc<Self>) -> Option<Arc<Self>> {
+        let mut next = Some(self);
+        while let Some(frame) = next {
+            if frame.body.is_some() {
+                return Some(Arc::clone(frame));
+            }
+            next = frame.around.as_ref();
+        }
+        None
+    }
+
     /// `false` where it is closed.
     fn gather(&self, gather: impl FnOnce(&mut Gathered)) -> bool {
         let mut gathered = lock(&self.gathered);
@@ -173,6 +216,15 @@ impl Frame {
 
 pub(crate) fn current() -> Option<Arc<Frame>> {
     INSIDE.try_with(Arc::clone).ok()
+}
+
+/// Runs a body for which nothing is gathered, since its call has no cache: it is the one around that does, if any.
+pub(crate) fn bypassing<R>(run: impl FnOnce() -> R) -> R {
+    BYPASSING.sync_scope((), run)
+}
+
+fn is_bypassing() -> bool {
+    BYPASSING.try_with(|()| ()).is_ok()
 }
 
 /// Whether this task is inside the body of the very computation that it asks for.
@@ -214,14 +266,66 @@ fn inside_one(is_it: impl Fn(&Frame) -> bool) -> bool {
 /// Adds a tag to what is being computed.
 pub(crate) fn add(name: &str) {
     let added = INSIDE.try_with(|frame| frame.gather(|gathered| gathered.add(name)));
-    if added != Ok(true) {
+    let is_lost = match added {
+        Ok(added) => !added,
+        Err(_) => !is_bypassing(),
+    };
+    if is_lost {
         lost(added.is_err());
     }
 }
 
+/// Keeps a value that the body has at hand for another entry, which is encoded only if it can be stored.
+pub(crate) fn prime(
+    cache: Option<&Arc<Inner>>,
+    site: &'static Site,
+    encode: impl FnOnce() -> Option<AtHand>,
+) {
+    let lost = |why| telemetry::warn_once(site, Warning::Primed, why);
+    let Some(frame) = current().and_then(|frame| frame.of_innermost_body()) else {
+        if is_bypassing() {
+            return;
+        }
+        return lost("it was called outside of any cached function's body; `set` is for that");
+    };
+    if lock(&frame.gathered).closed {
+        return lost("the body had ended; have it wait for the tasks that it spawns");
+    }
+    // That there is none is said by its `cache` expression.
+    let Some(cache) = cache else { return };
+    lock(&frame.primed).any = true;
+    if frame.cache.as_ref().is_some_and(|of_body| !Arc::ptr_eq(of_body, cache)) {
+        return lost(
+            "its entry is of another cache than that of the body, which has not said there that it has begun",
+        );
+    }
+    let Some(began) = lock(&frame.primed).kept else { return };
+    // What it was served may be from before an invalidation that the body, and the journal, know nothing of.
+    if lock(&frame.gathered).oldest.is_some_and(|oldest| oldest < began) {
+        return lost(
+            "the body has used a stored value that is older than itself; prime where the rows are read from their origin",
+        );
+    }
+    // Code of a user, and so not under the lock.
+    let Some(at_hand) = encode() else { return };
+    let entry = at_hand.request.flight_key();
+    let mut primed = lock(&frame.primed);
+    // Of one entry the last one counts.
+    primed.bytes -= primed.values.remove(&entry).map_or(0, |known| known.len());
+    let bytes = primed.bytes + at_hand.len();
+    if primed.values.len() >= priming::MOST || bytes > priming::MOST_BYTES {
+        drop(primed);
+        return lost(
+            "of one body 1,000 are kept, and together 16 MiB; leave the others to their own function",
+        );
+    }
+    primed.bytes = bytes;
+    primed.values.insert(entry, at_hand);
+}
+
 /// Hands on what a call that has been answered depends on.
 pub(crate) fn hand_on(cache: Option<&Arc<Inner>>, touched: &Gathered) {
-    if touched.is_empty() {
+    if touched.is_empty() && touched.oldest.is_none() {
         return;
     }
     let _ = INSIDE.try_with(|frame| {
@@ -231,23 +335,31 @@ pub(crate) fn hand_on(cache: Option<&Arc<Inner>>, touched: &Gathered) {
         };
         frame.gather(|gathered| {
             gathered.absorb(touched);
-            if foreign {
+            if foreign && !touched.is_empty() {
                 gathered.spoil(Spoiled::Foreign);
+            }
+            if foreign && touched.oldest.is_some() {
+                // By another server's clock.
+                gathered.uses(Some(0));
             }
         })
     });
 }
 
 /// Hands on what a stored value carries.
-pub(crate) fn hand_on_stamps<'s>(cache: &Arc<Inner>, stamps: impl Iterator<Item = Stamp<'s>>) {
+pub(crate) fn hand_on_stamps<'s>(
+    cache: &Arc<Inner>,
+    stamps: impl Iterator<Item = Stamp<'s>>,
+    born_at: u64,
+) {
     if gathers() {
-        hand_on(Some(cache), &inherited(stamps));
+        hand_on(Some(cache), &inherited(stamps, born_at));
     }
 }
 
-/// What a stored value carries.
-pub(crate) fn inherited<'s>(stamps: impl Iterator<Item = Stamp<'s>>) -> Gathered {
-    let mut gathered = Gathered::for_entry();
+/// What a stored value carries, and how old it is.
+pub(crate) fn inherited<'s>(stamps: impl Iterator<Item = Stamp<'s>>, born_at: u64) -> Gathered {
+    let mut gathered = Gathered { oldest: Some(born_at), ..Gathered::for_entry() };
     for stamp in stamps {
         match (std::str::from_utf8(stamp.name), Nonce::new(stamp.nonce.to_vec())) {
             (Ok(name), Some(nonce)) => gathered.inherit(name, &nonce),

@@ -1,6 +1,7 @@
 //! The handle to one stored entry, which `…_entry(..)` returns.
 
 use std::any::Any;
+use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -9,14 +10,17 @@ use std::time::Duration;
 
 use crate::after_commit::{self, Subject};
 use crate::body::{self, Product};
-use crate::by_hand::{self, Looked};
+use crate::by_hand::{self, AtHand, Looked};
 use crate::cache::Inner;
 use crate::codec::{DecodeError, EncodeError};
 use crate::error::{Error, ErrorKind};
-use crate::frame::Gathered;
+use crate::frame::{self, Gathered};
 use crate::private::Target;
 use crate::request::Request;
 use crate::returns::Handled;
+use crate::site::Warning;
+use crate::telemetry;
+use crate::writing::{PutInto, Writing};
 
 /// A handle to the entry that a cached function has, or may have, for some arguments.
 ///
@@ -223,6 +227,10 @@ impl<T: Send + 'static, E> Entry<Result<T, E>> {
     /// Whatever is computing this entry at the moment, in whichever process, will not be stored.
     /// Read the value from its origin after the change it shows has been committed there.
     ///
+    /// It counts as begun when the store has answered for the first time, one round trip behind the call: whatever is
+    /// invalidated from then on refuses it, and what was before has to be in it already. Where others write as well,
+    /// [`redis_put`](https://docs.rs/redis-cached/latest/redis_cached/attr.redis_put.html) judges a value from before it was written.
+    ///
     /// # Errors
     ///
     /// `is_superseded`: an invalidation, a forced refresh or another `set` came while this one was
@@ -295,6 +303,77 @@ impl<T: Send + 'static, E> Entry<Result<T, E>> {
     }
 }
 
+impl<T: 'static, E> Entry<Result<T, E>> {
+    /// Gives the entry a value that the body of another cached function has read: a list with the users in it, of which
+    /// each has an entry of its own.
+    ///
+    /// To be called inside a body, however deep, and in tasks that it spawns inside a [`TagScope`](crate::TagScope). It is
+    /// stored when that body has ended in a value, and the call that has run it waits for that as long as for one
+    /// operation on the store. The value is as old as that body: it ends one ttl after that has begun, takes no newer
+    /// one's place, and **never brings back what was invalidated since**; it is then not stored, nor while somebody
+    /// computes the entry. It has the tags of its own function, and those that the body has got by
+    /// [`tag`](crate::tag()) and by the cached functions it calls.
+    ///
+    /// Prime what the body has read from its origin itself: once it has been served a stored value that is older than
+    /// itself, by a cached function or a `peek`, nothing more is kept of it, since that may be from before an invalidation.
+    ///
+    /// A hint, and so without an outcome: it is not stored either where the body runs without a lease (its own call
+    /// bypasses the cache, stores nothing, or found Redis away), fails, or is answered from the store; nor the
+    /// first time where a function has run four times without. Outside of any body it does nothing. Of one body 1,000
+    /// values are kept, and together 16 MiB. What is not kept although it could be is warned about once for each function.
+    ///
+    /// ```
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// use redis_cached::{Cache, redis_cached};
+    ///
+    /// # async fn rows() -> Result<Vec<(u64, String)>, std::io::Error> { Ok(vec![(7, "Ada".to_owned())]) }
+    /// #[redis_cached(key = "user:{id}", ttl = "5m")]
+    /// async fn user(id: u64) -> Result<String, std::io::Error> {
+    ///     panic!("no query for user {id}")
+    /// }
+    ///
+    /// #[redis_cached(key = "users", ttl = "1m")]
+    /// async fn users() -> Result<Vec<(u64, String)>, std::io::Error> {
+    ///     let users = rows().await?;
+    ///     for (id, name) in &users {
+    ///         user_entry(*id).prime(name);
+    ///     }
+    ///     Ok(users)
+    /// }
+    ///
+    /// let cache = Cache::builder().url("memory://").build().await?;
+    /// cache.scope(async {
+    ///     users().await?;
+    ///     assert_eq!(user(7).await?, "Ada"); // a hit
+    ///     Ok::<(), std::io::Error>(())
+    /// }).await?;
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+    /// ```
+    pub fn prime(&self, value: impl Borrow<T>) {
+        self.0.prime_as(value.borrow());
+    }
+
+    /// For generated code.
+    #[doc(hidden)]
+    pub fn __redis_cached_put_by(&self, writing: &mut Writing, value: &impl PutInto<T>) {
+        self.0.put_as(writing, value.value());
+    }
+}
+
+impl<V: 'static> EntryOf<V> {
+    /// Gives the entry a value that the body of another cached function has read: see [`Entry::prime`].
+    pub fn prime(&self, value: impl Borrow<V>) {
+        self.prime_as(value.borrow());
+    }
+
+    /// For generated code.
+    #[doc(hidden)]
+    pub fn __redis_cached_put_by(&self, writing: &mut Writing, value: &impl PutInto<V>) {
+        self.put_as(writing, value.value());
+    }
+}
+
 impl<V: Send + 'static> EntryOf<V> {
     /// Looks at the stored value. Never computes, never refreshes.
     ///
@@ -313,6 +392,10 @@ impl<V: Send + 'static> EntryOf<V> {
     ///
     /// Whatever is computing this entry at the moment, in whichever process, will not be stored.
     /// Read the value from its origin after the change it shows has been committed there.
+    ///
+    /// It counts as begun when the store has answered for the first time, one round trip behind the call: whatever is
+    /// invalidated from then on refuses it, and what was before has to be in it already. Where others write as well,
+    /// [`redis_put`](https://docs.rs/redis-cached/latest/redis_cached/attr.redis_put.html) judges a value from before it was written.
     ///
     /// # Errors
     ///
@@ -385,15 +468,45 @@ impl<R> EntryOf<R> {
     async fn set_as<V: Send + 'static>(
         &self,
         value: V,
-        mut tags: Gathered,
+        tags: Gathered,
         version: Option<u64>,
     ) -> Result<(), Error> {
-        let request = self.request_of::<V>()?;
-        let product = self.product(&request, &value)?;
-        self.handled()?.form.tag(&value, &mut tags);
+        let at_hand = self.at_hand(&value, tags)?;
         // The value is needed no more, and need not be `Sync`.
         drop(value);
-        by_hand::store(request, product, tags, version).await
+        by_hand::store(at_hand, version).await
+    }
+
+    fn prime_as<V: 'static>(&self, value: &V) {
+        let cache = self.target.cache.as_ref().map(|cache| &cache.0);
+        frame::prime(cache, self.target.site, || self.wanted(value));
+    }
+
+    fn put_as<V: 'static>(&self, writing: &mut Writing, value: &V) {
+        if self.target.cache.is_some()
+            && let Some(at_hand) = self.wanted(value)
+        {
+            writing.put_value(at_hand);
+        }
+    }
+
+    /// Nothing where it is not to be stored, or can't be, which is told of.
+    fn wanted<V: 'static>(&self, value: &V) -> Option<AtHand> {
+        match self.at_hand(value, Gathered::for_entry()) {
+            Ok(at_hand) => at_hand.product.is_wanted().then_some(at_hand),
+            Err(error) => {
+                let site = self.target.site;
+                telemetry::warn_once(site, Warning::NotStorable, &error.to_string());
+                None
+            }
+        }
+    }
+
+    fn at_hand<V: 'static>(&self, value: &V, mut tags: Gathered) -> Result<AtHand, Error> {
+        let request = self.request_of::<V>()?;
+        let product = self.product(&request, value)?;
+        self.handled()?.form.tag(value, &mut tags);
+        Ok(AtHand { request, product, tags })
     }
 
     fn product<V: 'static>(&self, request: &Request, value: &V) -> Result<Product, Error> {

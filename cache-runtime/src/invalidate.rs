@@ -5,7 +5,7 @@ use crate::cache::{self, Cache, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::store::Touch;
 use crate::tags::{self, Tag};
-use crate::writing::{Invalidated, Writing};
+use crate::writing::{Invalidated, Writing, first_unconfirmed};
 
 /// [`Cache::invalidate_tags`] of the cache that annotated functions use here.
 ///
@@ -83,10 +83,21 @@ pub async fn expire_tags<T: AsRef<str>>(tags: impl IntoIterator<Item = T>) -> Re
 /// # Cancel safety
 ///
 /// If the future is dropped, some have been invalidated; repeat it.
-pub async fn invalidate_many<T: Invalidated>(
-    targets: impl IntoIterator<Item = T>,
+pub fn invalidate_many<'t, T, I>(targets: I) -> impl Future<Output = Result<(), Error>> + Send + 't
+where
+    T: Invalidated + 't,
+    I: IntoIterator<Item = T>,
+    // The iterator lives across requests, and nothing that it gives does.
+    I::IntoIter: Send + 't,
+{
+    let targets = targets.into_iter();
+    let many: Boxed<'t, _> = Box::pin(sent_in_batches(targets));
+    many
+}
+
+async fn sent_in_batches<T: Invalidated>(
+    mut targets: impl Iterator<Item = T> + Send,
 ) -> Result<(), Error> {
-    let mut targets = targets.into_iter();
     let (mut unconfirmed, mut failed) = (0, None);
     loop {
         let mut batch = Writing::begin();
@@ -100,7 +111,7 @@ pub async fn invalidate_many<T: Invalidated>(
         }
         let (left, error) = batch.sent_once().await;
         unconfirmed += left;
-        failed = failed.or(error);
+        failed = first_unconfirmed(failed, error);
     }
     match failed {
         None => Ok(()),

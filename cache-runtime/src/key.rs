@@ -50,9 +50,12 @@ impl Key {
         format!("{}.lease", self.name)
     }
 
-    /// Where it is noted which version of its value was set last.
-    pub(crate) fn version(&self) -> String {
-        format!("{}.version", self.name)
+    /// Where it is noted which version of its value was set last; `apart` tells values of one key apart.
+    pub(crate) fn version(&self, apart: Option<u64>) -> String {
+        match apart {
+            None => format!("{}.version", self.name),
+            Some(apart) => format!("{}.version.{apart:016x}", self.name),
+        }
     }
 
     /// Stored in every entry, so that a value which strays under another key is not served.

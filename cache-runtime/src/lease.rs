@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use crate::by_hand::Boxed;
 use crate::cache::Inner;
 use crate::entry::Judged;
-use crate::journal::Position;
+use crate::faults::{self, Fault};
+use crate::journal::{Of, Position};
 use crate::key::Key;
-use crate::store::{Claim, Commit, Granted, Old, StoreError, Take, Version};
+use crate::store::{Claim, Commit, Granted, Old, Seize, StoreError, Take};
 use crate::tags::{Nonce, Tag};
 
 /// A lease is renewed for this long and no longer: a body that hangs must not hold it for ever.
@@ -29,6 +30,50 @@ pub(crate) fn life_of_tags(ttl: Duration) -> Duration {
     2 * LONGEST + ttl
 }
 
+/// When the body of a value began, as the store knows it.
+#[derive(Clone)]
+pub(crate) struct Began {
+    /// The server's time: what the body has read is at most this old.
+    pub(crate) born_at: u64,
+    /// Where the journals were, as far as that was asked.
+    tags: Option<Position>,
+    keys: Option<Position>,
+}
+
+impl Began {
+    /// Where the journals are now, for a body that begins behind this.
+    pub(crate) async fn now(cache: &Inner, deadline: Instant) -> Result<Self, StoreError> {
+        let position = |of| cache.store.position(of, &cache.namespace, deadline);
+        let (tags, keys) = tokio::try_join!(position(Of::Tags), position(Of::Keys))?;
+        Ok(Self { born_at: keys.server_ms, tags: Some(tags), keys: Some(keys) })
+    }
+
+    /// Whether nothing has touched a key since. To be asked under its lease.
+    pub(crate) async fn is_untouched(
+        &self,
+        cache: &Inner,
+        key: &Key,
+        then_note: bool,
+    ) -> Result<bool, StoreError> {
+        // Nobody knows, and so nothing is written.
+        let Some(since) = &self.keys else { return Ok(false) };
+        let deadline = cache.deadline();
+        cache.store.is_untouched(&cache.namespace, since, key, then_note, deadline).await
+    }
+
+    /// Whether a value of this body can be stored under other keys than its own.
+    pub(crate) fn knows_of_keys(&self) -> bool {
+        self.keys.is_some()
+    }
+}
+
+/// Which journals are asked for their position before a body.
+#[derive(Clone, Copy)]
+pub(crate) struct Journals {
+    pub(crate) tags: bool,
+    pub(crate) keys: bool,
+}
+
 /// A lease that is held. Dropping it gives it back behind the caller.
 pub(crate) struct Lease {
     cache: Arc<Inner>,
@@ -37,8 +82,10 @@ pub(crate) struct Lease {
     granted: Granted,
     /// What was stored under the entry's tags before its body began, in their order.
     nonces: Vec<Nonce>,
-    /// Where the journal was then, if that was asked.
-    position: Option<Position>,
+    began: Began,
+    /// Its value is of a body that began before it was taken, so that the journal of keys has to be asked; and whether
+    /// the key is then to be noted there.
+    of_another: Option<bool>,
     tags_live: Duration,
     taken: Instant,
     ended: bool,
@@ -85,12 +132,13 @@ pub(crate) async fn seize(
     cache: &Arc<Inner>,
     key: &Key,
     lock_ttl: Duration,
-    version: Option<&Version>,
+    what_for: Seize<'_>,
     deadline: Instant,
 ) -> Result<Option<Lease>, StoreError> {
     let request = Request::new(cache, key);
-    let granted = cache.store.seize(key, &request.token, life(lock_ttl), version, deadline).await?;
-    let Some(granted) = granted else {
+    let (token, life) = (&request.token, life(lock_ttl));
+    let seized = cache.store.seize(&cache.namespace, key, token, life, what_for, deadline);
+    let Some(granted) = seized.await? else {
         request.settle();
         return Ok(None);
     };
@@ -132,13 +180,15 @@ impl Request {
     fn granted(self, granted: Granted, lock_ttl: Duration) -> Lease {
         let (cache, key) = (Arc::clone(&self.cache), self.key.clone());
         self.settle();
+        let began = Began { born_at: granted.server_ms, tags: None, keys: None };
         Lease {
             cache,
             key,
             lock_ttl,
             granted,
             nonces: Vec::new(),
-            position: None,
+            began,
+            of_another: None,
             tags_live: Duration::ZERO,
             taken: Instant::now(),
             ended: false,
@@ -156,32 +206,60 @@ impl Drop for Request {
 }
 
 impl Lease {
-    /// The server's time when the lease was taken: what is computed under it is at most this old.
+    /// The server's time when the lease was taken: what is computed under it is at most this old. Or when another body
+    /// began, whose value it is.
     pub(crate) fn born_at(&self) -> u64 {
-        self.granted.server_ms
+        self.began.born_at
+    }
+
+    pub(crate) fn began(&self) -> &Began {
+        &self.began
+    }
+
+    /// Makes it the lease of a value that another body has computed, and has begun to before this was taken.
+    pub(crate) fn of_another(&mut self, began: Began, then_note: bool) {
+        self.began = began;
+        self.of_another = Some(then_note);
+    }
+
+    pub(crate) fn is_of_another(&self) -> bool {
+        self.of_another.is_some()
+    }
+
+    /// Whether nothing has touched the key since the body began. Where that began behind the lease, the commit tells.
+    pub(crate) async fn is_untouched(&self) -> Result<bool, StoreError> {
+        let Some(then_note) = self.of_another else { return Ok(true) };
+        if faults::on(Fault::Unjudged) || faults::on(Fault::JudgedBeforeTheLease) {
+            return Ok(true);
+        }
+        self.began.is_untouched(&self.cache, &self.key, then_note).await
     }
 
     /// Captures the nonces of the entry's tags, to be done before its body begins: an invalidation that
-    /// comes later removes what was captured, and the entry with it. And where the journal is, if there may
-    /// be tags that become known only by the body.
+    /// comes later removes what was captured, and the entry with it. And where the journals are, if there may
+    /// be tags, or values for other keys, that become known only by the body.
     pub(crate) async fn capture(
         &mut self,
         tags: &[Tag],
         ttl: Duration,
-        late: bool,
+        journals: Journals,
         deadline: Instant,
     ) -> Result<(), StoreError> {
         let nonces = capture(&self.cache, tags, ttl, deadline);
-        let position = async {
-            if !late {
+        let position = async |of, asked: bool| {
+            if !asked {
                 return Ok(None);
             }
-            self.cache.store.position(&self.cache.namespace, deadline).await.map(Some)
+            self.cache.store.position(of, &self.cache.namespace, deadline).await.map(Some)
         };
-        // Both go out at once, and both are older than the body.
-        let (nonces, position) = tokio::try_join!(nonces, position)?;
+        // All go out at once, and all are older than the body.
+        let (nonces, tags, keys) = tokio::try_join!(
+            nonces,
+            position(Of::Tags, journals.tags),
+            position(Of::Keys, journals.keys)
+        )?;
         self.captured_before(nonces, ttl);
-        self.position = position;
+        self.began = Began { born_at: self.began.born_at, tags, keys };
         Ok(())
     }
 
@@ -201,7 +279,7 @@ impl Lease {
     }
 
     pub(crate) fn position(&self) -> Option<&Position> {
-        self.position.as_ref()
+        self.began.tags.as_ref()
     }
 
     pub(crate) fn nonces(&self) -> &[Nonce] {
@@ -214,7 +292,7 @@ impl Lease {
     /// it fails, the entry ends too early, which is no harm.
     pub(crate) async fn outlive(&mut self, tags: &[Tag], ttl: Duration) {
         let life = life_of_tags(ttl);
-        if tags.is_empty() || life <= self.tags_live {
+        if self.nonces.is_empty() || life <= self.tags_live {
             return;
         }
         self.tags_live = life;
@@ -253,11 +331,14 @@ impl Lease {
     ) -> Result<Commit, StoreError> {
         let deadline = self.cache.deadline();
         let content = &self.granted.content;
-        let committed =
-            self.cache.store.commit(&self.key, content, sealed, ends_at, deadline).await;
+        // What is put takes the place of all that is there, as an invalidation would.
+        let alone = self.of_another == Some(true);
+        let (store, key) = (&self.cache.store, &self.key);
+        let committed = store.commit(key, content, sealed, ends_at, alone, deadline).await;
         // A lost reply may leave the lease behind: dropping it gives it back.
         self.ended = matches!(committed, Ok(Commit::Stored | Commit::Refused));
-        if matches!(committed, Ok(Commit::Late)) {
+        // Of another's value that says nothing of how long the key's own body takes: its lease is given back.
+        if matches!(committed, Ok(Commit::Late)) && self.of_another.is_none() {
             // What went wrong has been told, and the lease ends by itself.
             let _ = self.fail(Old::Stays).await;
         }

@@ -44,6 +44,7 @@ mod outcome;
 mod patience;
 mod places;
 mod policy;
+mod priming;
 #[doc(hidden)]
 pub mod private;
 mod refresh;
@@ -60,6 +61,7 @@ mod tags;
 mod target;
 mod telemetry;
 mod terms;
+mod together;
 mod work;
 mod writing;
 

@@ -24,6 +24,7 @@ use crate::observe;
 use crate::outcome::{Outcome, Served};
 use crate::patience::Patience;
 use crate::places::{self, Place};
+use crate::policy::Refuses;
 use crate::private::Target;
 use crate::refresh;
 use crate::request::{Asked, Landed, Lead, Request, Shared, Unasked, Wait};
@@ -78,8 +79,8 @@ pub(crate) fn answer<'c>(
         Ok(asked) => asked,
         Err(Unasked { site, mut tags }) => {
             return Box::pin(async move {
-                computation.start();
-                poll_fn(|cx| computation.poll(cx)).await;
+                frame::bypassing(|| computation.start());
+                poll_fn(|cx| frame::bypassing(|| computation.poll(cx))).await;
                 // To a body around it the function is code like any other, that says what it reads.
                 computation.answer().tag(&mut tags);
                 frame::hand_on(None, &tags);
@@ -317,7 +318,7 @@ fn classify(
     let written = found.written;
     // To nobody else it says anything.
     let asks = whose == Whose::All || frame::gathers();
-    let touched = (asks && found.has_stamps()).then(|| frame::inherited(found.stamps.clone()));
+    let touched = asks.then(|| frame::inherited(found.stamps.clone(), found.life.born_at));
     if let Some(touched) = &touched {
         frame::hand_on(Some(&request.cache), touched);
     }
@@ -500,7 +501,7 @@ fn wait<'c>(
                 let adopted = match &landed.shared {
                     // What is found stored is for each call to accept.
                     Shared::Stored(written, payload)
-                        if landed.served.is_some() || request.policy.judges_bodies =>
+                        if landed.served.is_some() || request.policy.refuses == Refuses::Bodies =>
                     {
                         match computation.answer().accept(*written, payload) {
                             Ok(Offered::Accepted) => true,

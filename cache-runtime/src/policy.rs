@@ -48,8 +48,17 @@ pub struct Policy {
     pub(crate) max_concurrency: Option<u32>,
     /// Whether calls have terms of their own, to be asked for.
     pub(crate) has_terms: bool,
-    /// Whether a call need not take what another's body gives: its arguments say what it accepts, and the body asks them.
-    pub(crate) judges_bodies: bool,
+    pub(crate) refuses: Refuses,
+}
+
+/// What a call may refuse that others are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refuses {
+    Nothing,
+    /// What is stored: it has a `max_age`, or an `accept_if` over its arguments.
+    Stored,
+    /// Also what another's body gives, which asks the same arguments.
+    Bodies,
 }
 
 /// What a literal may be at most, and so what a run-time value is clamped to.
@@ -95,7 +104,7 @@ impl Policy {
             compression: Compression::None,
             max_concurrency: None,
             has_terms: false,
-            judges_bodies: false,
+            refuses: Refuses::Nothing,
         }
     }
 
@@ -162,7 +171,14 @@ impl Policy {
     /// Calls judge what another's body gives.
     #[must_use]
     pub const fn judges_bodies(mut self) -> Self {
-        self.judges_bodies = true;
+        self.refuses = Refuses::Bodies;
+        self
+    }
+
+    /// A call may refuse what others are served.
+    #[must_use]
+    pub const fn refuses_by_call(mut self) -> Self {
+        self.refuses = Refuses::Stored;
         self
     }
 

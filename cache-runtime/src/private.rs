@@ -34,7 +34,8 @@ pub use crate::site::{Extras, Site};
 pub use crate::target::Target;
 pub use crate::terms::Terms;
 pub use crate::writing::{
-    CanFail, Ended, EndedWell, FromInvalidateError, Invalidated, Writing, unreported, unwritten,
+    AskedBehind, CanFail, Ended, EndedWell, FromInvalidateError, Invalidated, PutInto, Writing,
+    kept_for_target, unreported, unwritten,
 };
 
 /// The cache that a call uses, or none.
@@ -235,7 +236,8 @@ impl<T: ToOwned<Owned = O> + ?Sized, O> Detachable<O> for T {
 }
 
 /// Finds the [`Shape`] of a return type where it is written, by autoref: the first of four traits
-/// that fits decides.
+/// that fits decides. Its method, as all that are found so, has a name that no trait of the user's has: one that is
+/// implemented for all types would fit, too.
 #[derive(Debug)]
 pub struct Probe<R>(PhantomData<fn() -> R>);
 
@@ -257,11 +259,11 @@ pub mod probe {
     /// `Result` whose error can be cloned.
     pub trait ViaClone<T, E> {
         /// The shape.
-        fn shape(&self) -> fn() -> Shape<T, Result<T, E>>;
+        fn __redis_cached_shape(&self) -> fn() -> Shape<T, Result<T, E>>;
     }
 
     impl<T, E: Clone + Send + Sync + 'static> ViaClone<T, E> for &&&Probe<Result<T, E>> {
-        fn shape(&self) -> fn() -> Shape<T, Result<T, E>> {
+        fn __redis_cached_shape(&self) -> fn() -> Shape<T, Result<T, E>> {
             Shape::by_clone
         }
     }
@@ -269,14 +271,14 @@ pub mod probe {
     /// `Result` whose error is erased.
     pub trait ViaErasure<T, E> {
         /// The shape.
-        fn shape(&self) -> fn() -> Shape<T, Result<T, E>>;
+        fn __redis_cached_shape(&self) -> fn() -> Shape<T, Result<T, E>>;
     }
 
     impl<T, E> ViaErasure<T, E> for &&Probe<Result<T, E>>
     where
         E: From<SharedError> + AsRef<dyn StdError + Send + Sync> + Send + Sync + 'static,
     {
-        fn shape(&self) -> fn() -> Shape<T, Result<T, E>> {
+        fn __redis_cached_shape(&self) -> fn() -> Shape<T, Result<T, E>> {
             Shape::by_erasure
         }
     }
@@ -284,11 +286,11 @@ pub mod probe {
     /// Any other `Result`.
     pub trait ViaNothing<T, E> {
         /// The shape.
-        fn shape(&self) -> fn() -> Shape<T, Result<T, E>>;
+        fn __redis_cached_shape(&self) -> fn() -> Shape<T, Result<T, E>>;
     }
 
     impl<T, E> ViaNothing<T, E> for &Probe<Result<T, E>> {
-        fn shape(&self) -> fn() -> Shape<T, Result<T, E>> {
+        fn __redis_cached_shape(&self) -> fn() -> Shape<T, Result<T, E>> {
             Shape::apart
         }
     }
@@ -296,11 +298,11 @@ pub mod probe {
     /// No `Result`.
     pub trait ViaValue<T> {
         /// The shape.
-        fn shape(&self) -> fn() -> Shape<T, T>;
+        fn __redis_cached_shape(&self) -> fn() -> Shape<T, T>;
     }
 
     impl<T> ViaValue<T> for Probe<T> {
-        fn shape(&self) -> fn() -> Shape<T, T> {
+        fn __redis_cached_shape(&self) -> fn() -> Shape<T, T> {
             Shape::plain
         }
     }
@@ -325,7 +327,7 @@ pub mod coding {
     /// An `Arc`.
     pub trait ViaArc {
         /// The way.
-        fn way(&self) -> InsideArc {
+        fn __redis_cached_way(&self) -> InsideArc {
             InsideArc
         }
     }
@@ -335,7 +337,7 @@ pub mod coding {
     /// An `Option` of an `Arc`.
     pub trait ViaOptionalArc {
         /// The way.
-        fn way(&self) -> InsideOptionalArc {
+        fn __redis_cached_way(&self) -> InsideOptionalArc {
             InsideOptionalArc
         }
     }
@@ -345,7 +347,7 @@ pub mod coding {
     /// Any other value.
     pub trait ViaItself {
         /// The way.
-        fn way(&self) -> Itself {
+        fn __redis_cached_way(&self) -> Itself {
             Itself
         }
     }
@@ -422,7 +424,7 @@ macro_rules! __shape {
         use $crate::private::probe::{
             ViaClone as _, ViaErasure as _, ViaNothing as _, ViaValue as _,
         };
-        (&&&&$crate::private::Probe::<$returned>::new()).shape()
+        (&&&&$crate::private::Probe::<$returned>::new()).__redis_cached_shape()
     }};
 }
 pub use crate::__shape as shape;
@@ -437,7 +439,7 @@ macro_rules! __returns {
         #[allow(unused_imports)]
         use $crate::private::coding::{ViaArc as _, ViaItself as _, ViaOptionalArc as _};
         let shape = $crate::private::shape!($returned);
-        let way = (&&&$crate::private::value_of(shape)).way();
+        let way = (&&&$crate::private::value_of(shape)).__redis_cached_way();
         $crate::private::returns::<$codec, _, _, _>(shape, way)
     }};
     ($returned:ty, $codec:ty, stored = $stored:ty) => {
@@ -510,7 +512,7 @@ pub struct Lent<'a, T>(pub &'a T);
 impl<T: Copy> Lent<'_, T> {
     /// The value.
     #[must_use]
-    pub fn lent(self) -> T {
+    pub fn __redis_cached_lent(self) -> T {
         *self.0
     }
 }
@@ -520,13 +522,13 @@ pub trait LentByReference<'a> {
     /// What is lent.
     type Target;
     /// The reference.
-    fn lent(&self) -> &'a Self::Target;
+    fn __redis_cached_lent(&self) -> &'a Self::Target;
 }
 
 impl<'a, T> LentByReference<'a> for Lent<'a, T> {
     type Target = T;
 
-    fn lent(&self) -> &'a T {
+    fn __redis_cached_lent(&self) -> &'a T {
         self.0
     }
 }
@@ -546,7 +548,7 @@ pub struct Told<'a, T>(pub &'a T);
 impl<'a, T> Told<'a, Option<T>> {
     /// The value.
     #[must_use]
-    pub fn told(self) -> Option<&'a T> {
+    pub fn __redis_cached_told(self) -> Option<&'a T> {
         self.0.as_ref()
     }
 }
@@ -556,13 +558,13 @@ pub trait ToldAsItIs<'a> {
     /// What is told of.
     type Target;
     /// The value.
-    fn told(&self) -> Option<&'a Self::Target>;
+    fn __redis_cached_told(&self) -> Option<&'a Self::Target>;
 }
 
 impl<'a, T> ToldAsItIs<'a> for Told<'a, T> {
     type Target = T;
 
-    fn told(&self) -> Option<&'a T> {
+    fn __redis_cached_told(&self) -> Option<&'a T> {
         Some(self.0)
     }
 }

@@ -10,8 +10,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::body;
+use crate::body::{self, Ended, Ran};
 use crate::computation::Computation;
+use crate::compute;
 use crate::entry::{Judged, Life};
 use crate::freshness::{self, Freshness};
 use crate::key::Key;
@@ -141,13 +142,15 @@ async fn run(
     if !body::capture(request, &mut lease, deadline).await {
         return;
     }
-    let touched = body::run(request, &mut *computation, Some(&lease)).await;
+    let Ran { touched, primes } = body::run(request, &mut *computation, Some(&lease)).await;
+    let Ended { product, in_value } = body::encode(request, &mut *computation);
+    let others = compute::store_primes(request, primes, in_value, Some(&lease));
     // No error takes the place of a value that may be served yet.
-    let product =
-        body::encode(request, &mut *computation).filter(|product| !product.written.is_error);
+    let product = product.filter(|product| !product.written.is_error);
     if let Some(product) = product {
         // What went wrong has been told; the old value lives on.
         let _ = body::commit(request, lease, &product, &touched).await;
+        others.await;
     } else {
         telemetry::step(request.site, &request.key, "refresh failed");
         // What went wrong has been told, and the lease ends by itself.

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::codec::Format;
 use crate::fingerprint;
+use crate::lease::Journals;
 use crate::places::Places;
 use crate::policy::Policy;
 use crate::sync::lock;
@@ -49,13 +50,44 @@ struct State {
     /// The warnings that have been given, a bit each.
     warned: AtomicU32,
     places: OnceLock<Places>,
-    /// How many bodies have ended without a tag that was not known before. Once one had any, `TAGS_LATE`.
-    plain_bodies: AtomicU32,
+    /// To tell of tags that were not known before.
+    tags_late: Habit,
+    /// To have values at hand for other entries.
+    primes: Habit,
 }
 
-const TAGS_LATE: u32 = u32::MAX;
-/// After this many bodies without such tags a function is taken to have none.
+/// Something that bodies may do, and that has to be prepared for before they run.
+#[derive(Debug, Default)]
+struct Habit(
+    /// How many have ended without it. Once one has done it, `SHOWN`.
+    AtomicU32,
+);
+
+const SHOWN: u32 = u32::MAX;
+/// After this many bodies that have not a function is taken not to do it.
 const PLAIN: u32 = 4;
+
+impl Habit {
+    /// Whether a body has done it.
+    fn is_shown(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == SHOWN
+    }
+
+    /// Whether one may.
+    fn may_be(&self) -> bool {
+        self.is_shown() || self.0.load(Ordering::Relaxed) < PLAIN
+    }
+
+    /// Notes whether one has.
+    fn note(&self, shown: bool) {
+        if shown {
+            self.0.store(SHOWN, Ordering::Relaxed);
+        } else {
+            let next = |bodies| (bodies < PLAIN).then(|| bodies + 1);
+            let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        }
+    }
+}
 
 /// The value type that was used first, and by far the most functions have no other.
 #[derive(Debug)]
@@ -118,6 +150,8 @@ pub(crate) enum Warning {
     Key,
     Runtime,
     Server,
+    Primed,
+    Put,
     Policy,
     Overdue,
     Clash,
@@ -254,29 +288,30 @@ impl Site {
         Tag::named(namespace, &format!("fn:{module}{path}{function}"))
     }
 
-    /// Whether a body may tell of tags that are not known before it runs.
+    /// Of which journals a body may need to know where they were when it began.
     ///
-    /// Asking where the journal is costs a command before the body, so a function that has shown none is
-    /// not asked. Should it have some after all, one value is not stored.
-    pub(crate) fn may_tag_late(&self) -> bool {
-        let plain_bodies = self.state().plain_bodies.load(Ordering::Relaxed);
-        self.extras().tags_late || plain_bodies == TAGS_LATE || plain_bodies < PLAIN
+    /// Asking costs a command for each before the body, so a function that has shown no need is not asked. Should it
+    /// have some after all, one value is not stored, or those that it has at hand for others.
+    pub(crate) fn journals(&self) -> Journals {
+        let keys = self.state().primes.may_be();
+        // What is primed has tags too, and all of them are known late.
+        let tags = keys || self.extras().tags_late || self.state().tags_late.may_be();
+        Journals { tags, keys }
     }
 
     /// Whether its entries carry tags that are not known before.
     pub(crate) fn tags_late(&self) -> bool {
-        self.state().plain_bodies.load(Ordering::Relaxed) == TAGS_LATE
+        self.state().tags_late.is_shown()
     }
 
-    /// Notes whether a body has told of any.
+    /// Notes whether a body has told of tags that were not known before.
     pub(crate) fn note_tags(&self, any: bool) {
-        let plain_bodies = &self.state().plain_bodies;
-        if any {
-            plain_bodies.store(TAGS_LATE, Ordering::Relaxed);
-        } else {
-            let next = |bodies| (bodies < PLAIN).then(|| bodies + 1);
-            let _ = plain_bodies.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        }
+        self.state().tags_late.note(any);
+    }
+
+    /// Notes whether a body has had values at hand for other entries.
+    pub(crate) fn note_primes(&self, any: bool) {
+        self.state().primes.note(any);
     }
 
     /// The tags of an entry that are known before its body runs.

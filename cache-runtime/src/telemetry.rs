@@ -109,6 +109,10 @@ pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
         Warning::Tags => {
             "the value's tags can't be kept, so it is not stored, and every call runs the body"
         }
+        Warning::Put => {
+            "a value that a function has written is not put, and its entry is invalidated"
+        }
+        Warning::Primed => "a value that `prime` was called with is not stored",
         Warning::Clash => "two functions can meet under one key",
         Warning::Runtime => "called outside a tokio runtime, so the body runs without the cache",
     };

@@ -11,7 +11,7 @@ mod told;
 
 pub use gate::Gate;
 pub use helper::{Helper, orders, role, tell};
-pub use monitor::Monitor;
+pub use monitor::{Monitor, Seen};
 pub use patience::{PATIENCE, eventually, in_time};
 pub use server::{Kind, RedisServer};
 pub use told::Told;

@@ -12,6 +12,15 @@ pub struct Monitor {
     marks: usize,
 }
 
+/// One command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its name and its arguments.
+    pub words: Vec<String>,
+    /// Whether a script has sent it.
+    pub by_script: bool,
+}
+
 impl Monitor {
     /// Starts to watch. For a server without a password.
     ///
@@ -33,6 +42,16 @@ impl Monitor {
     ///
     /// When the server is gone.
     pub async fn seen(&mut self) -> Vec<Vec<String>> {
+        let seen = self.seen_with_scripts().await;
+        seen.into_iter().filter(|seen| !seen.by_script).map(|seen| seen.words).collect()
+    }
+
+    /// The same, with what scripts do inside.
+    ///
+    /// # Panics
+    ///
+    /// When the server is gone.
+    pub async fn seen_with_scripts(&mut self) -> Vec<Seen> {
         self.marks += 1;
         let mark = format!("mark {}", self.marks);
         let sent = redis::cmd("ECHO").arg(&mark).exec_async(&mut self.cli).await;
@@ -46,9 +65,7 @@ impl Monitor {
             if words.get(1) == Some(&mark) {
                 return seen;
             }
-            if !head.ends_with(" lua") {
-                seen.push(words);
-            }
+            seen.push(Seen { by_script: head.ends_with(" lua"), words });
         }
     }
 }

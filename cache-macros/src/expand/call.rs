@@ -33,7 +33,8 @@ impl Expansion<'_> {
         });
         let forced = self.spec.refresh_if.as_ref().map_or(quote!(__forced), |refresh_if| {
             let value = self.evaluated(refresh_if, refresh_if.to_token_stream());
-            quote_spanned!(refresh_if.span()=> __forced || #value)
+            let forced = located(quote!(__forced), refresh_if.span());
+            quote_spanned!(refresh_if.span()=> #forced || #value)
         });
         let mut sig = passing_on(&self.function().sig, &self.spec.params);
         sig.asyncness = None;
@@ -239,7 +240,8 @@ impl Expansion<'_> {
         let tags: Vec<_> = self.spec.tags.iter().filter(|tag| tag.is_of_value()).collect();
         let tags_with = self.spec.values.tags_with.as_ref().map(|closure| {
             let private = self.private_at(closure.span());
-            quote_spanned!(closure.span()=> #private::tagged_with(__value, __tags, #closure);)
+            let own = located(quote!(__value, __tags), closure.span());
+            quote_spanned!(closure.span()=> #private::tagged_with(#own, #closure);)
         });
         if tags.is_empty() && tags_with.is_none() {
             return None;
@@ -249,14 +251,14 @@ impl Expansion<'_> {
             let tags = tags.iter().map(|tag| self.tag(tag));
             quote! {
                 use #private::ToldAsItIs as _;
-                if let ::core::option::Option::Some(#ret) = #private::Told(__value).told() {
+                if let ::core::option::Option::Some(#ret) = #private::Told(__value).__redis_cached_told() {
                     #(__tags.add(&[#tags]);)*
                 }
             }
         });
         // Input:  #[redis_cached(.., tags = ["org:{ret.org}"])] async fn load(id: u64) -> Option<User>
         // Output: .tags(|__value, __tags| {
-        //             if let Some(ret) = Told(__value).told() { __tags.add(&[literal("org:"), value(&ret.org)]); }
+        //             if let Some(ret) = Told(__value).__redis_cached_told() { __tags.add(&[literal("org:"), value(&ret.org)]); }
         //         })
         Some(quote!(.tags(|__value, __tags| { #templates #tags_with })))
     }
@@ -403,7 +405,7 @@ impl Expansion<'_> {
         } else if is_borrowed {
             quote!(let #name = &#place;)
         } else {
-            quote!(let #name = #private::Lent(&#place).lent();)
+            quote!(let #name = #private::Lent(&#place).__redis_cached_lent();)
         }
     }
 
@@ -422,7 +424,8 @@ impl Expansion<'_> {
         let (pattern, lent) = self.lent_to(&self.spec.mentioned_in_closure(closure));
         let (private, shape) = (self.private_at(closure.span()), self.shape());
         let value = renamed_self(closure, &self.this);
-        let accepted = quote_spanned!(closure.span()=> #private::given(__value, #value));
+        let given = located(quote!(__value), closure.span());
+        let accepted = quote_spanned!(closure.span()=> #private::given(#given, #value));
         // Input:  accept_if = |user| user.version >= min
         // Output: .accepting(shape!(User), |(_, min), value| { let min = *min; given(value, |user| ..) })
         quote!(.accepting(#shape, |#pattern, __value| { #lent #accepted }))
@@ -451,7 +454,7 @@ impl Expansion<'_> {
             } else if param.passing == Passing::Borrowed {
                 quote!(#[allow(unused_variables)] let #name = *#name;)
             } else {
-                quote!(#[allow(unused_variables)] let #name = #private::Lent(#name).lent();)
+                quote!(#[allow(unused_variables)] let #name = #private::Lent(#name).__redis_cached_lent();)
             }
         });
         let lent = quote! {
@@ -494,7 +497,7 @@ impl Expansion<'_> {
         quote! {
             #[allow(unused_imports)]
             use #private::LentByReference as _;
-            #(#[allow(unused_variables)] let #names = #private::Lent(#names).lent();)*
+            #(#[allow(unused_variables)] let #names = #private::Lent(#names).__redis_cached_lent();)*
         }
     }
 

@@ -32,8 +32,9 @@ impl Expansion<'_> {
         let (load_pattern, lent) = self.lent_to(&self.spec.mentioned_in_closure(load));
         let (load, shape) = (renamed_self(load, &self.this), self.shape());
         let at_load = self.private_at(load.span());
+        let given = located(quote!(__stored), load.span());
         let loaded = quote_spanned! {load.span()=>
-            #at_load::loaded(#shape, #at_load::given(__stored, #load))
+            #at_load::loaded(#shape, #at_load::given(#given, #load))
         };
         // Input:  stored = String, save = |regex| regex.as_str().to_owned(), load = |text| Regex::new(&text)
         // Output: .converting::<String, Bincode, _, _>(

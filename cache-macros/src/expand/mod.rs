@@ -22,7 +22,7 @@ use crate::spec::{self, Identity, Spec};
 
 /// On an error the user's function is emitted all the same: its callers have no errors of their own.
 pub(crate) fn redis_cached(attr: TokenStream, item: &TokenStream) -> TokenStream {
-    let function = syn::parse2::<Function>(item.clone());
+    let function = Function::under("redis_cached", item.clone());
     match spec::read(attr, Span::call_site(), function, None) {
         Ok(spec) => {
             let expansion = Expansion::new(&spec, Placement::alone(&spec));
@@ -192,7 +192,15 @@ impl<'a> Expansion<'a> {
         let mut sig = function.sig.clone();
         sig.ident = self.named("uncached");
         sig.generics = self.generics.clone();
-        self.allow_unused(&mut sig);
+        let used = self.used_beside();
+        for (input, param) in sig.inputs.iter_mut().zip(&self.spec.params) {
+            if let FnArg::Typed(input) = input
+                && used.contains(&param.ident.to_string())
+            {
+                input.attrs.push(parse_quote!(#[allow(unused_variables)]));
+            }
+        }
+        let body = function.body_without_use(&used);
         // Input:  async fn load(db: &Db, id: u64) -> User { BODY }
         // Output: async fn load_uncached(db: &Db, id: u64) -> User { BODY }
         let attrs = quote! {
@@ -201,20 +209,14 @@ impl<'a> Expansion<'a> {
             #(#attrs)*
         };
         let vis = self.spec.vis.clone().unwrap_or_else(|| self.placement.vis.clone());
-        Sibling { attrs, vis, sig, body: function.body.clone(), hidden: false }
+        Sibling { attrs, vis, sig, body, hidden: false }
     }
 
     /// To its author a parameter is used by the key or by an expression as much as by the body.
-    fn allow_unused(&self, sig: &mut Signature) {
-        let mentioned = self.mentioned_by_expressions();
-        for (index, (input, param)) in sig.inputs.iter_mut().zip(&self.spec.params).enumerate() {
-            let used = self.spec.entry_uses(index) || mentioned.contains(&param.ident.to_string());
-            if let FnArg::Typed(input) = input
-                && used
-            {
-                input.attrs.push(parse_quote!(#[allow(unused_variables)]));
-            }
-        }
+    fn used_beside(&self) -> Names {
+        let mut used = self.mentioned_by_expressions();
+        used.extend(self.key_params().map(|param| param.ident.to_string()));
+        used
     }
 
     /// The parameters, by what generated code calls them.
@@ -227,7 +229,7 @@ impl<'a> Expansion<'a> {
         let conversion = self.conversion();
         let accept_if = self.spec.accepts_by_arguments();
         let all = quote! {
-            #accept_if #cache #bypass_if #refresh_if #no_store_if #busy #(#rebound)* #(#spans)* #conversion
+            #accept_if, #cache, #bypass_if, #refresh_if, #no_store_if, #busy, #(#rebound,)* #(#spans,)* #conversion
         };
         self.spec.mentioned(&all).iter().map(|param| param.ident.to_string()).collect()
     }
@@ -255,7 +257,7 @@ impl<'a> Expansion<'a> {
         let spans = self.expressions_of_policy();
         let rebound = normalize.iter().map(|rebinding| &rebinding.value);
         let conversion = self.conversion();
-        let inputs = self.inputs_for(&quote!(#cache #(#spans)* #(#rebound)* #conversion), true);
+        let inputs = self.inputs_for(&quote!(#cache, #(#spans,)* #(#rebound,)* #conversion), true);
         let generics = self.generics_for(&inputs, &returned);
         let clause = &generics.where_clause;
         let handle = self.handle();

@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::Expr;
 use syn::spanned::Spanned;
 
-use super::Expansion;
+use super::{Expansion, located};
 use crate::params::renamed_self;
 use crate::policy::{Span as Duration, Window};
 use crate::spec::Method;
@@ -34,7 +34,7 @@ impl Expansion<'_> {
             return quote!();
         }
         let expressions = self.expressions_of_policy();
-        let (pattern, lent) = self.lent_from_args(&quote!(#(#expressions)*));
+        let (pattern, lent) = self.lent_from_args(&quote!(#(#expressions),*));
         let said = spans.iter().map(|(method, expr)| {
             let expr = renamed_self(expr, &self.this);
             let private = self.private_at(expr.span());
@@ -61,7 +61,8 @@ impl Expansion<'_> {
         }
         let reads_only = no_store_if.as_ref().map(|expr| {
             let value = renamed_self(expr, &self.this);
-            quote_spanned!(expr.span()=> if #value { __terms.read_only(); })
+            let terms = located(quote!(__terms), expr.span());
+            quote_spanned!(expr.span()=> if #value { #terms.read_only(); })
         });
         let age = max_age.as_ref().map(|max_age| match max_age {
             Duration::Millis(millis) => {
@@ -70,11 +71,12 @@ impl Expansion<'_> {
             }
             Duration::AtRunTime(expr) => {
                 let value = renamed_self(expr, &self.this);
-                quote_spanned!(expr.span()=> __terms.max_age_at_run_time(#value);)
+                let terms = located(quote!(__terms), expr.span());
+                quote_spanned!(expr.span()=> #terms.max_age_at_run_time(#value);)
             }
         });
         let max_age = max_age.as_ref().and_then(Duration::at_run_time);
-        let (pattern, lent) = self.lent_from_args(&quote!(#no_store_if #max_age));
+        let (pattern, lent) = self.lent_from_args(&quote!(#no_store_if, #max_age));
         // Input:  no_store_if = preview, max_age = "30s"
         // Output: |(_, preview), terms| {
         //             let preview = *preview;
@@ -99,7 +101,7 @@ impl Expansion<'_> {
             quote_spanned!(expr.span()=> .#method(#private::span(#expr)))
         });
         let expressions = self.expressions_of_policy();
-        let policy = self.evaluated(&quote!(#(#expressions)*), quote!((*__policy) #(#said)*));
+        let policy = self.evaluated(&quote!(#(#expressions),*), quote!((*__policy) #(#said)*));
         quote!(.resolved(|__policy| *__policy = #policy))
     }
 
@@ -133,6 +135,9 @@ impl Expansion<'_> {
         });
         let has_terms = self.has_terms().then(|| quote!(.has_terms()));
         let judges_bodies = self.spec.judges_bodies().then(|| quote!(.judges_bodies()));
+        let refuses =
+            self.spec.accepts_by_arguments().is_some() || self.spec.policy.max_age.is_some();
+        let refuses_by_call = refuses.then(|| quote!(.refuses_by_call()));
         let compress = self.spec.values.compression.map(|(method, span, above)| {
             // Below this, what is saved is not worth the work.
             let above = number(above.map_or(1024, u64::from));
@@ -143,6 +148,6 @@ impl Expansion<'_> {
             let private = self.private_at(span);
             quote_spanned!(span=> .compress(#private::codec::#method::<()>(#above)))
         });
-        quote!(#private::Policy::new(#ttl) #(#said)* #compress #has_terms #judges_bodies)
+        quote!(#private::Policy::new(#ttl) #(#said)* #compress #has_terms #refuses_by_call #judges_bodies)
     }
 }

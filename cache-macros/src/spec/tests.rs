@@ -5,11 +5,11 @@ use super::*;
 pub(crate) fn check(attr: &str, item: &str, expected: &[&str]) {
     let shown = format!("#[redis_cached({attr})] {item}");
     let tokens = |text: &str| text.parse().expect("tokens");
-    let found: Vec<String> =
-        match read(tokens(attr), Span::call_site(), syn::parse2(tokens(item)), None) {
-            Ok(_) => Vec::new(),
-            Err(errors) => errors.into_iter().map(|error| error.to_string()).collect(),
-        };
+    let function = Function::under("redis_cached", tokens(item));
+    let found: Vec<String> = match read(tokens(attr), Span::call_site(), function, None) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.into_iter().map(|error| error.to_string()).collect(),
+    };
     assert_eq!(found.len(), expected.len(), "{shown}\n{found:#?}");
     for (message, part) in found.iter().zip(expected) {
         assert!(message.contains(part), "{shown}\n{message}\nlacks\n{part}");

@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
-use syn::{Expr, Pat, Path, Token};
+use syn::{Expr, ExprAssign, Pat, Path, Token};
 
 use crate::args::{Given, listing, set};
 use crate::errors::Errors;
@@ -22,10 +22,22 @@ pub(crate) struct Args {
     pub(crate) now: Option<Span>,
 }
 
-/// `load_user(id)`, or `for id in ids => load_user(id)`.
+/// `load_user(id)`, or `for id in ids => load_user(id)`; of `redis_put` with a value, `load_user(id) = user`.
 pub(crate) struct Target {
     pub(crate) each: Option<(Pat, Expr)>,
     pub(crate) call: Expr,
+    pub(crate) value: Option<Expr>,
+}
+
+impl Target {
+    fn new(each: Option<(Pat, Expr)>, call: Expr) -> Self {
+        match call {
+            Expr::Assign(ExprAssign { left, right, .. }) => {
+                Self { each, call: *left, value: Some(*right) }
+            }
+            call => Self { each, call, value: None },
+        }
+    }
 }
 
 const KNOWN: [&str; 7] = ["tags", "when", "on_failure", "cache", "crate", "after_commit", "now"];
@@ -43,7 +55,7 @@ fn argument(input: ParseStream<'_>, args: &mut Args, errors: &Errors) -> syn::Re
         input.parse::<Token![=>]>().map_err(|error| {
             syn::Error::new(error.span(), "expected `=>`: write `for id in &ret => load_user(*id)`")
         })?;
-        args.targets.push(Target { each: Some((pattern, over)), call: input.parse()? });
+        args.targets.push(Target::new(Some((pattern, over)), input.parse()?));
         return Ok(());
     }
     if input.peek2(Token![=]) && !input.peek2(Token![==]) && !input.peek2(Token![=>]) {
@@ -58,7 +70,7 @@ fn argument(input: ParseStream<'_>, args: &mut Args, errors: &Errors) -> syn::Re
         }
         return Ok(());
     }
-    args.targets.push(Target { each: None, call: input.parse()? });
+    args.targets.push(Target::new(None, input.parse()?));
     Ok(())
 }
 

@@ -74,10 +74,10 @@ pub(crate) fn fingerprint(parts: &[&str]) -> u64 {
 
 /// That of the entries of calls with these tags. In the digest is what users say, so nobody is to find two
 /// that agree.
-pub(crate) fn with_tags(fingerprint: u64, names: &[String]) -> u64 {
+pub(crate) fn with_tags<S: AsRef<str>>(fingerprint: u64, names: &[S]) -> u64 {
     let mut hash = blake3::Hasher::new();
     hash.update(&fingerprint.to_le_bytes());
-    for name in names {
+    for name in names.iter().map(AsRef::as_ref) {
         hash.update(&(name.len() as u64).to_le_bytes());
         hash.update(name.as_bytes());
     }

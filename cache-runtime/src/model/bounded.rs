@@ -1,15 +1,86 @@
 //! Parties of which every order is tried that keeps them from going on a few times only: one order more
 //! or less is enough to break what has no rule for it.
 
-use super::parties::Party::{Expirer, Looker, Reader, Refresher, Setter, Writer, WriterFrom};
+use super::parties::Party::{
+    Expirer, Looker, Putter, Reader, Refresher, Setter, Writer, WriterFrom,
+};
 use super::run::{ENTRIES_AGE, LEASES_END, Scenario};
 use super::scenarios::of;
-use super::world::Function::{Late, Newer, Outer, OuterTagged, Plain, Shaky, Tagged, Valued};
+use super::world::Function::{
+    Late, Newer, Outer, OuterTagged, Plain, Priming, PrimingTagged, Shaky, Tagged, Valued,
+};
 use super::world::Invalidation::{Both, Everything, Key, Tag};
 use crate::store::memory::loss::Loss;
 
 /// How often a party is kept from going on, and who the parties are.
 pub(crate) const BOUNDED: &[(usize, Scenario)] = &[
+    (
+        2,
+        Scenario {
+            after: &[Looker(Plain, 0)],
+            ..of("a body with a value at hand, a writer", &[Reader(Priming, 0), Writer(Key(Plain))])
+        },
+    ),
+    (
+        2,
+        Scenario {
+            before: &[Reader(Plain, 0)],
+            after: &[Looker(Plain, 0)],
+            ..of(
+                "a body with a value at hand, an expiry",
+                &[Reader(Priming, 0), Expirer(Key(Plain))],
+            )
+        },
+    ),
+    (
+        2,
+        Scenario {
+            after: &[Looker(Plain, 0)],
+            ..of("a writer that puts, a reader", &[Putter(Plain, 0), Reader(Plain, 1)])
+        },
+    ),
+    (
+        2,
+        Scenario {
+            after: &[Looker(Plain, 0)],
+            ..of("two writers that put", &[Putter(Plain, 0), Putter(Plain, 1)])
+        },
+    ),
+    (
+        2,
+        Scenario {
+            after: &[Looker(Plain, 0)],
+            ..of("a writer that puts, a value at hand", &[Putter(Plain, 0), Reader(Priming, 1)])
+        },
+    ),
+    (
+        1,
+        Scenario {
+            losses: &[(Loss::JournalOfKeys, Plain)],
+            after: &[Looker(Plain, 0)],
+            ..of(
+                "a value at hand, a journal that is lost",
+                &[Reader(Priming, 0), Writer(Key(Plain)), Reader(Priming, 1)],
+            )
+        },
+    ),
+    (
+        2,
+        Scenario {
+            after: &[Looker(Tagged, 0)],
+            ..of(
+                "values at hand, a writer of their tag",
+                &[Reader(PrimingTagged, 0), Writer(Tag("a"))],
+            )
+        },
+    ),
+    (
+        2,
+        Scenario {
+            after: &[Looker(Plain, 0)],
+            ..of("a value at hand, all goes", &[Reader(Priming, 0), WriterFrom(Everything, 1)])
+        },
+    ),
     (
         1,
         Scenario {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::scheduler::point;
 use super::world::{Call, Function, IN_VAIN, Invalidation, World};
 use crate::State;
+use crate::private::{Writing, chosen};
 
 /// One party; each acts in a task of its own.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,8 @@ pub(crate) enum Party {
     Expirer(Invalidation),
     /// Reads the origin, and sets.
     Setter(Function, usize),
+    /// Changes the origin, and puts what it has written.
+    Putter(Function, usize),
     /// Looks without computing.
     Looker(Function, usize),
 }
@@ -37,6 +40,7 @@ impl Party {
             | Self::Refresher(_, process)
             | Self::WriterFrom(_, process)
             | Self::Setter(_, process)
+            | Self::Putter(_, process)
             | Self::Looker(_, process) => process,
             Self::Writer(_) | Self::Expirer(_) => 0,
         }
@@ -54,6 +58,7 @@ impl Party {
             Self::WriterFrom(what, process) => write(&world, what, process, false).await,
             Self::Expirer(what) => write(&world, what, 0, true).await,
             Self::Setter(function, process) => set(&world, function, process).await,
+            Self::Putter(function, process) => put(&world, function, process).await,
             Self::Looker(function, process) => look(&world, function, process).await,
         }
     }
@@ -102,6 +107,22 @@ async fn set(world: &World, function: Function, process: usize) {
         _ => entry.set(value).await,
     };
     world.told(format!("{function:?} is set to {value}: {done:?}"));
+}
+
+/// As generated code does.
+async fn put(world: &World, function: Function, process: usize) {
+    point("a writer that puts").await;
+    let cache = chosen(&world.cache(process));
+    let mut writing = Writing::putting(cache).await;
+    let entry = world.entry(function, process);
+    writing.add(&entry);
+    point("its body").await;
+    let version = world.change();
+    point("its body ends").await;
+    entry.__redis_cached_put_by(&mut writing, &version);
+    if writing.sent(true).await.is_ok() {
+        world.acknowledge(Invalidation::Key(function), version, false);
+    }
 }
 
 async fn look(world: &World, function: Function, process: usize) {

@@ -1,11 +1,12 @@
 //! Which parties meet.
 
 use super::parties::Party::{
-    self, Expirer, Looker, Reader, ReaderTwice, Refresher, Setter, Writer, WriterFrom,
+    self, Expirer, Looker, Putter, Reader, ReaderTwice, Refresher, Setter, Writer, WriterFrom,
 };
 use super::run::{ENTRIES_AGE, ENTRIES_END, LEASES_END, Scenario};
 use super::world::Function::{
-    Late, Newer, OtherwiseTagged, Outer, OuterLate, OuterTagged, Plain, Shaky, Tagged, Valued,
+    Late, Newer, OtherwiseTagged, Outer, OuterLate, OuterTagged, Plain, Priming, PrimingTagged,
+    PrimingValued, Shaky, Tagged, Valued,
 };
 use super::world::Invalidation::{Both, Everything, Key, Tag};
 use crate::store::memory::loss::Loss;
@@ -89,6 +90,19 @@ pub(crate) const SMALL: &[Scenario] = &[
     Scenario {
         after: &[Looker(Plain, 0)],
         ..of("a reader, an expiry", &[Reader(Plain, 0), Expirer(Key(Plain))])
+    },
+    Scenario {
+        after: &[Looker(Plain, 0)],
+        ..of("a value at hand, a writer of its key", &[Reader(Priming, 0), Writer(Key(Plain))])
+    },
+    Scenario {
+        before: &[Reader(Plain, 0)],
+        after: &[Looker(Plain, 0)],
+        ..of("a value at hand, an expiry", &[Reader(Priming, 0), Expirer(Key(Plain))])
+    },
+    Scenario {
+        after: &[Looker(Plain, 0)],
+        ..of("a writer that puts, a writer", &[Putter(Plain, 0), Writer(Key(Plain))])
     },
 ];
 
@@ -317,6 +331,93 @@ pub(crate) const LARGE: &[Scenario] = &[
                 Setter(Plain, 0),
                 Writer(Key(Plain)),
                 WriterFrom(Key(Plain), 1),
+            ],
+        )
+    },
+    Scenario {
+        losses: &[
+            (Loss::Value, Plain),
+            (Loss::JournalOfKeys, Plain),
+            (Loss::TrimOfKeys, Plain),
+            (Loss::JournalOfKeys, Plain),
+            (Loss::Lease, Plain),
+        ],
+        faults: 2,
+        drops: 1,
+        late: 1,
+        after: &[Looker(Plain, 0), Reader(Plain, 1)],
+        ..of(
+            "values at hand",
+            &[
+                ReaderTwice(Priming, 0),
+                Reader(Priming, 1),
+                Reader(Plain, 1),
+                Setter(Plain, 0),
+                Refresher(Priming, 1),
+                Writer(Key(Plain)),
+                WriterFrom(Key(Plain), 1),
+                Expirer(Key(Plain)),
+            ],
+        )
+    },
+    Scenario {
+        losses: &[
+            (Loss::Nonce, Tagged),
+            (Loss::Journal, Tagged),
+            (Loss::Trim, Tagged),
+            (Loss::JournalOfKeys, Plain),
+        ],
+        faults: 1,
+        drops: 1,
+        after: &[Looker(Tagged, 0), Looker(Valued, 1)],
+        ..of(
+            "values at hand that have tags",
+            &[
+                Reader(PrimingTagged, 0),
+                ReaderTwice(PrimingValued, 1),
+                Reader(Valued, 1),
+                Writer(Tag("a")),
+                Writer(Both),
+                WriterFrom(Key(Tagged), 1),
+                WriterFrom(Everything, 1),
+            ],
+        )
+    },
+    Scenario {
+        losses: &[(Loss::Value, Plain), (Loss::JournalOfKeys, Plain), (Loss::TrimOfKeys, Plain)],
+        faults: 2,
+        drops: 2,
+        pauses: &[LEASES_END, ENTRIES_END],
+        kills: 1,
+        cuts: 1,
+        slow_replies: true,
+        late: 1,
+        after: &[Looker(Plain, 0), Reader(Plain, 1)],
+        ..of(
+            "writers that put",
+            &[
+                Putter(Plain, 0),
+                Putter(Plain, 1),
+                Putter(Plain, 0),
+                ReaderTwice(Plain, 1),
+                Reader(Priming, 0),
+                WriterFrom(Key(Plain), 1),
+            ],
+        )
+    },
+    Scenario {
+        losses: &[(Loss::Nonce, Tagged), (Loss::JournalOfKeys, Plain)],
+        faults: 1,
+        drops: 1,
+        after: &[Looker(Tagged, 0), Looker(Valued, 0)],
+        ..of(
+            "writers that put what has tags",
+            &[
+                Putter(Tagged, 0),
+                Putter(Valued, 1),
+                Reader(Tagged, 1),
+                Writer(Tag("a")),
+                WriterFrom(Both, 1),
             ],
         )
     },

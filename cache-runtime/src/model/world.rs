@@ -40,6 +40,9 @@ sites! {
     OUTER_TAGGED = "outer-tagged";
     OUTER_LATE = "outer-late";
     SHAKY = "shaky";
+    PRIMING = "priming";
+    PRIMING_TAGGED = "priming-tagged";
+    PRIMING_VALUED = "priming-valued";
 }
 
 /// Under the key of `PLAIN`, with entries of its own.
@@ -68,6 +71,12 @@ pub(crate) enum Function {
     OuterLate,
     /// No tags; every other body fails.
     Shaky,
+    /// Has a value at hand for `Plain`.
+    Priming,
+    /// Has one at hand for `Tagged`.
+    PrimingTagged,
+    /// Has one at hand for `Valued`.
+    PrimingValued,
 }
 
 impl Function {
@@ -82,6 +91,9 @@ impl Function {
             Self::OuterTagged => &OUTER_TAGGED,
             Self::OuterLate => &OUTER_LATE,
             Self::Shaky => &SHAKY,
+            Self::Priming => &PRIMING,
+            Self::PrimingTagged => &PRIMING_TAGGED,
+            Self::PrimingValued => &PRIMING_VALUED,
         }
     }
 
@@ -89,6 +101,15 @@ impl Function {
         match self {
             Self::Tagged | Self::OuterTagged => Some("a"),
             Self::OtherwiseTagged | Self::Valued => Some("b"),
+            _ => None,
+        }
+    }
+
+    fn primes(self) -> Option<Self> {
+        match self {
+            Self::Priming => Some(Self::Plain),
+            Self::PrimingTagged => Some(Self::Tagged),
+            Self::PrimingValued => Some(Self::Valued),
             _ => None,
         }
     }
@@ -106,7 +127,9 @@ impl Function {
         match invalidation {
             Invalidation::Key(function) => function.site().template() == self.site().template(),
             Invalidation::Tag("a") => {
-                !matches!(self, Self::Plain | Self::Newer | Self::OtherwiseTagged | Self::Shaky)
+                let tagged = [Self::Tagged, Self::Late, Self::Valued];
+                let calls_tagged = [Self::Outer, Self::OuterTagged, Self::OuterLate];
+                tagged.contains(&self) || calls_tagged.contains(&self)
             }
             Invalidation::Tag(tag) => self.declared() == Some(tag),
             Invalidation::Both => {
@@ -166,8 +189,17 @@ impl World {
         for site in [&LATE, &VALUED, &OUTER, &OUTER_TAGGED, &OUTER_LATE] {
             site.note_tags(true);
         }
-        for site in [&PLAIN, &NEWER, &TAGGED, &SHAKY] {
+        let primes = [&PRIMING, &PRIMING_TAGGED, &PRIMING_VALUED];
+        for site in [&PLAIN, &NEWER, &TAGGED, &SHAKY].iter().chain(&primes) {
             (0..8).for_each(|_| site.note_tags(false));
+        }
+        for site in
+            [&PLAIN, &NEWER, &TAGGED, &LATE, &VALUED, &OUTER, &OUTER_TAGGED, &OUTER_LATE, &SHAKY]
+        {
+            (0..8).for_each(|_| site.note_primes(false));
+        }
+        for site in primes {
+            site.note_primes(true);
         }
         let world = Arc::new(Self { is_smooth, store, processes, books: Mutex::default() });
         CURRENT.set(Some(Arc::clone(&world)));
@@ -352,6 +384,9 @@ impl Call {
         if let Some(inner) = function.inner() {
             let inner = Self { function: inner, ..self.clone() };
             version = version.min(Box::pin(inner.answered(false)).await?);
+        }
+        if let Some(other) = function.primes() {
+            world.entry(other, self.process).prime(version);
         }
         point("body ends").await;
         if function == Function::Shaky && bodies % 2 == 1 {

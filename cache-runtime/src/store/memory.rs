@@ -8,13 +8,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{
-    Claim, Commit, FIRST_PASS, Granted, Old, Polling, Take, Touch, ValueAndNonces, Version, Waited,
+    Claim, Commit, FIRST_PASS, Granted, Old, Polling, Seize, Take, Touch, ValueAndNonces, Waited,
     lease_text,
 };
 use crate::entry::{self, Judged};
 use crate::faults::{self, Fault};
 use crate::freshness::millis;
-use crate::journal::{Journal, Position};
+use crate::journal::{Journal, Of, Position};
 use crate::key::Key;
 use crate::sync::lock;
 use crate::tags::{self, Nonce, Tag};
@@ -38,7 +38,8 @@ struct Contents {
     by_end: BTreeSet<(u64, String)>,
     bytes: usize,
     leases: HashMap<String, Lease>,
-    journal: Option<Journal>,
+    journal_of_tags: Option<Journal>,
+    journal_of_keys: Option<Journal>,
     /// Makes two leases, or two nonces, of one microsecond differ.
     last_micros: u64,
 }
@@ -87,6 +88,19 @@ impl Contents {
             self.leases.remove(name);
         }
         self.leases.get(name).map(|lease| lease.content.as_str())
+    }
+
+    fn journal(&mut self, of: Of) -> &mut Option<Journal> {
+        match of {
+            Of::Tags => &mut self.journal_of_tags,
+            Of::Keys => &mut self.journal_of_keys,
+        }
+    }
+
+    fn note<'t>(&mut self, of: Of, names: impl Iterator<Item = &'t str>) {
+        if let Some(journal) = self.journal(of) {
+            journal.add(names);
+        }
     }
 
     fn unique(&mut self, micros: u64) -> u64 {
@@ -199,31 +213,40 @@ impl Memory {
         tags.iter().map(&mut get).collect()
     }
 
-    pub(crate) fn position(&self, random: &str) -> Position {
+    pub(crate) fn position(&self, of: Of, random: &str) -> Position {
         let micros = self.micros();
         let mut contents = lock(&self.contents);
         let unique = contents.unique(micros);
         contents
-            .journal
+            .journal(of)
             .get_or_insert_with(|| Journal::new(format!("{random}.{unique}")))
-            .position()
+            .position(micros / 1000)
     }
 
     pub(crate) fn is_clean(&self, since: &Position, tags: &[Tag]) -> bool {
-        let contents = lock(&self.contents);
+        let mut contents = lock(&self.contents);
         let names = tags.iter().map(Tag::name);
         let absent = faults::on(Fault::AbsentJournalIsClean);
-        contents.journal.as_ref().map_or(absent, |journal| journal.is_clean(since, names))
+        contents.journal(Of::Tags).as_ref().map_or(absent, |journal| journal.is_clean(since, names))
+    }
+
+    pub(crate) fn is_untouched(&self, since: &Position, key: &Key, then_note: bool) -> bool {
+        let mut contents = lock(&self.contents);
+        let absent = faults::on(Fault::AbsentJournalIsClean);
+        let journal = contents.journal(Of::Keys).as_ref();
+        let clean =
+            journal.map_or(absent, |journal| journal.is_clean(since, [key.name()].into_iter()));
+        if clean && then_note && !faults::on(Fault::PutUnnoted) {
+            contents.note(Of::Keys, [key.name()].into_iter());
+        }
+        clean
     }
 
     pub(crate) fn touch_tags(&self, tags: &[Tag], touch: Touch) {
         let now = self.now();
         let mut contents = lock(&self.contents);
-        if let Some(journal) = &mut contents.journal
-            && !faults::on(Fault::JournalSkipped)
-            && !faults::on(Fault::NonceBeforeJournal)
-        {
-            journal.add(tags.iter().map(Tag::name));
+        if !faults::on(Fault::JournalSkipped) && !faults::on(Fault::NonceBeforeJournal) {
+            contents.note(Of::Tags, tags.iter().map(Tag::name));
         }
         for tag in tags {
             let stored = contents
@@ -283,17 +306,20 @@ impl Memory {
         key: &Key,
         token: &str,
         lock_ttl: Duration,
-        version: Option<&Version>,
+        what_for: Seize<'_>,
     ) -> Option<Granted> {
         let now = self.now();
         let mut contents = lock(&self.contents);
-        if let Some(version) = version {
-            let (name, text) = (key.version(), version.text());
-            if contents.value(&name, now).is_some_and(|newest| *newest.bytes > *text.as_bytes()) {
+        if let Seize::Newer(Some(version)) = what_for {
+            let (name, text) = (&version.key, version.text());
+            if contents.value(name, now).is_some_and(|newest| *newest.bytes > *text.as_bytes()) {
                 return None;
             }
             let ends_at = now + millis(version.life);
-            contents.insert(&name, text.into_bytes(), ends_at, self.capacity);
+            contents.insert(name, text.into_bytes(), ends_at, self.capacity);
+        }
+        if let Seize::Newer(_) = what_for {
+            contents.note(Of::Keys, [key.name()].into_iter());
         }
         let granted = contents.grant(key, token, 0, self.micros(), lock_ttl);
         drop(contents);
@@ -315,7 +341,14 @@ impl Memory {
         true
     }
 
-    pub(crate) fn commit(&self, key: &Key, content: &str, sealed: &[u8], ends_at: u64) -> Commit {
+    pub(crate) fn commit(
+        &self,
+        key: &Key,
+        content: &str,
+        sealed: &[u8],
+        ends_at: u64,
+        alone: bool,
+    ) -> Commit {
         let now = self.now();
         let mut contents = lock(&self.contents);
         if !holds(contents.lease(key.name(), now), content) {
@@ -326,7 +359,8 @@ impl Memory {
         }
         let mut bytes = sealed.to_vec();
         let mut ends_at = ends_at;
-        if let Some(stored) = contents.value(key.name(), now)
+        if !alone
+            && let Some(stored) = contents.value(key.name(), now)
             && let Some(other) = entry::other_than(&stored.bytes, entry::fingerprint_of(sealed))
             && entry::ttl_end_of(other) > now
         {
@@ -379,16 +413,24 @@ impl Memory {
         }
     }
 
-    pub(crate) fn invalidate(&self, key: &Key) {
+    pub(crate) fn invalidate(&self, keys: &[Key]) {
         let mut contents = lock(&self.contents);
-        contents.leases.remove(key.name());
-        contents.remove(key.name());
+        if !faults::on(Fault::KeyUnnoted) && !faults::on(Fault::KeyBeforeJournal) {
+            contents.note(Of::Keys, keys.iter().map(Key::name));
+        }
+        for key in keys {
+            contents.leases.remove(key.name());
+            contents.remove(key.name());
+        }
         self.lease_ended.notify_waiters();
     }
 
     pub(crate) fn expire(&self, key: &Key) {
         let now = self.now();
         let mut contents = lock(&self.contents);
+        if !faults::on(Fault::ExpireUnnoted) {
+            contents.note(Of::Keys, [key.name()].into_iter());
+        }
         if !faults::on(Fault::ExpireKeepsTheLease) && !faults::on(Fault::DueBeforeLease) {
             contents.leases.remove(key.name());
         }

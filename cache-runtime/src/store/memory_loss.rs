@@ -11,6 +11,8 @@ pub(crate) enum Loss {
     Journal,
     /// The oldest invalidations in the journal.
     Trim,
+    JournalOfKeys,
+    TrimOfKeys,
 }
 
 /// A request, to be carried out once more.
@@ -27,8 +29,10 @@ impl Memory {
                 there
             }
             Loss::Lease => contents.leases.remove(name).is_some(),
-            Loss::Journal => contents.journal.take().is_some(),
-            Loss::Trim => contents.journal.as_mut().is_some_and(Journal::trim_all),
+            Loss::Journal => contents.journal(Of::Tags).take().is_some(),
+            Loss::Trim => contents.journal(Of::Tags).as_mut().is_some_and(Journal::trim_all),
+            Loss::JournalOfKeys => contents.journal(Of::Keys).take().is_some(),
+            Loss::TrimOfKeys => contents.journal(Of::Keys).as_mut().is_some_and(Journal::trim_all),
         }
     }
 
@@ -58,10 +62,8 @@ impl Memory {
     }
 
     /// What was to be noted before tags were touched.
-    pub(crate) fn journalize(&self, tags: &[Tag]) {
-        if let Some(journal) = &mut lock(&self.contents).journal {
-            journal.add(tags.iter().map(Tag::name));
-        }
+    pub(crate) fn journalize<'t>(&self, of: Of, names: impl Iterator<Item = &'t str>) {
+        lock(&self.contents).note(of, names);
     }
 
     pub(crate) fn put_back(&self, key: &Key, (bytes, ends_at): (Vec<u8>, u64)) {

@@ -35,9 +35,9 @@ fn granted(take: Take) -> String {
 }
 
 fn store_value(store: &Memory, fingerprint: u64, payload: &[u8]) -> Vec<u8> {
-    let content = store.seize(&key(), "setter", LOCK, None).unwrap().content;
+    let content = store.seize(&key(), "setter", LOCK, Seize::Newer(None)).unwrap().content;
     let (bytes, ends_at) = sealed(store, fingerprint, payload);
-    assert_eq!(store.commit(&key(), &content, &bytes, ends_at), Commit::Stored);
+    assert_eq!(store.commit(&key(), &content, &bytes, ends_at, false), Commit::Stored);
     bytes
 }
 
@@ -59,11 +59,11 @@ async fn a_take_is_for_one_and_for_the_value_that_was_judged() {
 async fn a_lease_of_the_same_token_is_another_lease() {
     let store = Memory::new(1 << 20);
     let first = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
-    store.invalidate(&key());
+    store.invalidate(&[key()]);
     let second = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
     assert_ne!(first, second);
     let (bytes, ends_at) = sealed(&store, 1, b"old");
-    assert_eq!(store.commit(&key(), &first, &bytes, ends_at), Commit::Refused);
+    assert_eq!(store.commit(&key(), &first, &bytes, ends_at, false), Commit::Refused);
     assert!(!store.renew(&key(), &first, LOCK));
     store.pass(&key(), &first, LOCK, Old::Stays);
     store.release(&key(), &Claim::Content(first));
@@ -75,10 +75,10 @@ async fn a_commit_is_refused_without_its_lease_and_late_after_its_end() {
     let store = Memory::new(1 << 20);
     let content = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
     let (bytes, _) = sealed(&store, 1, b"value");
-    assert_eq!(store.commit(&key(), &content, &bytes, store.now()), Commit::Late);
+    assert_eq!(store.commit(&key(), &content, &bytes, store.now(), false), Commit::Late);
     tokio::time::advance(LOCK).await;
     let (bytes, ends_at) = sealed(&store, 1, b"value");
-    assert_eq!(store.commit(&key(), &content, &bytes, ends_at), Commit::Refused);
+    assert_eq!(store.commit(&key(), &content, &bytes, ends_at, false), Commit::Refused);
     assert!(get(&store).is_empty());
 }
 
@@ -91,10 +91,10 @@ async fn expire_and_invalidate_end_the_lease() {
         if expire {
             store.expire(&key());
         } else {
-            store.invalidate(&key());
+            store.invalidate(&[key()]);
         }
         let (bytes, ends_at) = sealed(&store, 1, b"late");
-        assert_eq!(store.commit(&key(), &content, &bytes, ends_at), Commit::Refused);
+        assert_eq!(store.commit(&key(), &content, &bytes, ends_at, false), Commit::Refused);
         assert_eq!(get(&store).is_empty(), !expire);
     }
 }
@@ -127,7 +127,7 @@ async fn failures_in_a_row_double_the_marker_up_to_the_longest() {
     }
     // A value ends the row.
     store_value(&store, 1, b"value");
-    store.invalidate(&key());
+    store.invalidate(&[key()]);
     let content = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
     store.pass(&key(), &content, LOCK, Old::Stays);
     tokio::time::advance(Duration::from_secs(1)).await;
@@ -144,10 +144,10 @@ async fn what_ends_soonest_goes_first_when_the_store_is_full() {
         })
         .collect();
     for (key, seconds) in keys.iter().zip([40, 10, 30, 20]) {
-        let content = store.seize(key, "setter", LOCK, None).unwrap().content;
+        let content = store.seize(key, "setter", LOCK, Seize::Newer(None)).unwrap().content;
         let (bytes, _) = sealed(&store, 1, &[7; 1000]);
         let ends_at = store.now() + seconds * 1000;
-        assert_eq!(store.commit(key, &content, &bytes, ends_at), Commit::Stored);
+        assert_eq!(store.commit(key, &content, &bytes, ends_at, false), Commit::Stored);
     }
     let kept: Vec<bool> = keys.iter().map(|key| !store.read(key, &[]).0.is_empty()).collect();
     assert_eq!(kept, [true, false, true, true]);

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::entry::Judged;
 #[cfg(test)]
 use crate::faults::{self, Fault};
-use crate::journal::Position;
+use crate::journal::{self, Position};
 use crate::key::Key;
 use crate::steps::{self, step};
 use crate::tags::{Nonce, Tag};
@@ -34,18 +34,29 @@ pub(crate) enum StoreError {
     Server(String),
 }
 
-/// Which version of a value is being set, and for how long that is to be known.
-#[derive(Clone, Copy, Debug)]
+/// Which version of a value is being set, where that is noted, and for how long it is to be known.
+#[derive(Clone, Debug)]
 pub(crate) struct Version {
+    pub(crate) key: String,
     pub(crate) number: u64,
     pub(crate) life: Duration,
 }
 
 impl Version {
     /// Of one length, so that the texts compare as the numbers do: a script knows no integers of this size.
-    fn text(self) -> String {
+    fn text(&self) -> String {
         format!("{:020}", self.number)
     }
+}
+
+/// What a lease is taken away for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Seize<'v> {
+    /// A value that is as new as the lease. Noted in the journal of keys: what bodies have at hand that have begun
+    /// before is older.
+    Newer(Option<&'v Version>),
+    /// A value that is as old as the body of a writer, and has to be judged yet.
+    Judged,
 }
 
 /// A lease that was given, and the server's time when it was.
@@ -156,16 +167,17 @@ impl Store {
         }
     }
 
-    /// Where the journal is, before a body begins. Makes it if it is not there.
+    /// Where a journal is, before a body begins. Makes it if it is not there.
     pub(crate) async fn position(
         &self,
+        of: journal::Of,
         namespace: &str,
         deadline: Instant,
     ) -> Result<Position, StoreError> {
         let random = format!("{:032x}", fastrand::u128(..));
         match self {
-            Self::Memory(store) => step("position", || store.position(&random)).await,
-            Self::Redis(store) => store.position(namespace, &random, deadline).await,
+            Self::Memory(store) => step("position", || store.position(of, &random)).await,
+            Self::Redis(store) => store.position(of, namespace, &random, deadline).await,
         }
     }
 
@@ -181,6 +193,27 @@ impl Store {
         match self {
             Self::Memory(store) => step("is_clean", || store.is_clean(since, tags)).await,
             Self::Redis(store) => store.is_clean(namespace, since, tags, deadline).await,
+        }
+    }
+
+    /// Whether a key was not touched since a position of the journal. To be asked under its lease, and before the
+    /// commit: what touches a key says so in the journal, and then ends its lease. With `then_note` this touches it as
+    /// well, for those that have asked for a position until now.
+    pub(crate) async fn is_untouched(
+        &self,
+        namespace: &str,
+        since: &Position,
+        key: &Key,
+        then_note: bool,
+        deadline: Instant,
+    ) -> Result<bool, StoreError> {
+        match self {
+            Self::Memory(store) => {
+                step("is_untouched", || store.is_untouched(since, key, then_note)).await
+            }
+            Self::Redis(store) => {
+                store.is_untouched(namespace, since, key, then_note, deadline).await
+            }
         }
     }
 
@@ -253,17 +286,20 @@ impl Store {
     /// Takes the lease away from whoever holds it. `None`: a newer version of the value has been set.
     pub(crate) async fn seize(
         &self,
+        namespace: &str,
         key: &Key,
         token: &str,
         lock_ttl: Duration,
-        version: Option<&Version>,
+        what_for: Seize<'_>,
         deadline: Instant,
     ) -> Result<Option<Granted>, StoreError> {
         match self {
             Self::Memory(store) => {
-                step("seize", || store.seize(key, token, lock_ttl, version)).await
+                step("seize", || store.seize(key, token, lock_ttl, what_for)).await
             }
-            Self::Redis(store) => store.seize(key, token, lock_ttl, version, deadline).await,
+            Self::Redis(store) => {
+                store.seize(namespace, key, token, lock_ttl, what_for, deadline).await
+            }
         }
     }
 
@@ -281,20 +317,24 @@ impl Store {
         }
     }
 
-    /// Stores a sealed entry and ends the lease, if it is still exactly the one given.
+    /// Stores a sealed entry and ends the lease, if it is still exactly the one given. A live entry of another
+    /// fingerprint is kept behind, unless this is to stand alone.
     pub(crate) async fn commit(
         &self,
         key: &Key,
         content: &str,
         sealed: &[u8],
         ends_at: u64,
+        alone: bool,
         deadline: Instant,
     ) -> Result<Commit, StoreError> {
         match self {
             Self::Memory(store) => {
-                step("commit", || store.commit(key, content, sealed, ends_at)).await
+                step("commit", || store.commit(key, content, sealed, ends_at, alone)).await
             }
-            Self::Redis(store) => store.commit(key, content, sealed, ends_at, deadline).await,
+            Self::Redis(store) => {
+                store.commit(key, content, sealed, ends_at, alone, deadline).await
+            }
         }
     }
 
@@ -340,34 +380,36 @@ impl Store {
         }
     }
 
-    /// Removes lease and value, the lease first.
-    pub(crate) async fn invalidate(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
-        match self {
-            #[cfg(test)]
-            Self::Memory(store) if faults::on(Fault::ValueBeforeLease) => {
-                faults::value_before_lease(store, key).await
-            }
-            Self::Memory(store) => step("invalidate", || store.invalidate(key)).await,
-            Self::Redis(store) => store.invalidate(key, deadline).await,
-        }
-    }
-
-    /// As [`invalidate`](Self::invalidate), of many keys.
-    pub(crate) async fn invalidate_all(
+    /// Removes leases and values, of each key the lease first. Before that it notes the keys in the journal, if there
+    /// is one. Needs no memory.
+    pub(crate) async fn invalidate(
         &self,
+        namespace: &str,
         keys: &[Key],
         deadline: Instant,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Memory(store) => {
-                step("invalidate_all", || keys.iter().for_each(|key| store.invalidate(key))).await
+            #[cfg(test)]
+            Self::Memory(store) if faults::on(Fault::ValueBeforeLease) => {
+                faults::value_before_lease(store, keys).await
             }
-            Self::Redis(store) => store.invalidate_all(keys, deadline).await,
+            #[cfg(test)]
+            Self::Memory(store) if faults::on(Fault::KeyBeforeJournal) => {
+                faults::key_before_journal(store, keys).await
+            }
+            Self::Memory(store) => step("invalidate", || store.invalidate(keys)).await,
+            Self::Redis(store) => store.invalidate(namespace, keys, deadline).await,
         }
     }
 
-    /// Removes the lease and makes every entry under the key due at once.
-    pub(crate) async fn expire(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
+    /// Removes the lease and makes every entry under the key due at once. Before that it notes the key in the journal,
+    /// if there is one.
+    pub(crate) async fn expire(
+        &self,
+        namespace: &str,
+        key: &Key,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
         match self {
             #[cfg(test)]
             Self::Memory(store) if faults::on(Fault::ExpirePutsBack) => {
@@ -378,7 +420,7 @@ impl Store {
                 faults::due_before_lease(store, key).await
             }
             Self::Memory(store) => step("expire", || store.expire(key)).await,
-            Self::Redis(store) => store.expire(key, deadline).await,
+            Self::Redis(store) => store.expire(namespace, key, deadline).await,
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
-use redis_cached::{Cache, redis_cached, tag};
+use redis_cached::{Cache, InvalidateError, redis_cached, redis_put, tag};
 use redis_cached_tests::tell;
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +130,51 @@ pub(crate) async fn late(r: u64, context: &Context) -> Result<Reading, String> {
     let reading = context.read(Function::Late, r).await?;
     tag(format!("group:{}", reading.group()));
     Ok(reading)
+}
+
+/// Which `listed` has at hand, and `change` puts.
+#[redis_cached(
+    key = "member:{r}", ttl = "3s", refresh_before = "1s", lock_ttl = "500ms",
+    tags = ["member:{r}", "members:{ret.group()}"], cache = context.cache, skip(context)
+)]
+pub(crate) async fn member(r: u64, context: Context) -> Result<Reading, String> {
+    context.read(Function::Member, r).await
+}
+
+#[redis_cached(
+    key = "listed:{a}:{b}", ttl = "1s", refresh_before = "500ms", lock_ttl = "500ms",
+    cache = context.cache, skip(context)
+)]
+pub(crate) async fn listed(a: u64, b: u64, context: Context) -> Result<Pair, String> {
+    let born = now();
+    let readings =
+        [context.read(Function::Listed, a).await?, context.read(Function::Listed, b).await?];
+    for reading in &readings {
+        member_entry(reading.register, context.clone()).prime(reading);
+    }
+    rest().await;
+    Ok(Pair { readings, born })
+}
+
+/// Why it is not known whether a register was changed, or what shows it invalidated.
+#[derive(Debug)]
+pub(crate) struct Unchanged;
+
+impl From<InvalidateError> for Unchanged {
+    fn from(_: InvalidateError) -> Self {
+        Self
+    }
+}
+
+/// Changes a register, as one who writes and puts what was written.
+#[redis_put(member(r, context.clone()), cache = context.cache, on_failure = "error")]
+pub(crate) async fn change(r: u64, context: &Context) -> Result<Reading, Unchanged> {
+    let born = now();
+    let mut origin = context.origin.clone();
+    let version = origin.incr(format!("register:{r}"), 1).await.map_err(|_| Unchanged)?;
+    // Others write meanwhile.
+    tokio::time::sleep(Duration::from_micros(fastrand::u64(..5_000))).await;
+    Ok(Reading { register: r, version, born })
 }
 
 /// Made of two others.

@@ -18,12 +18,12 @@ use crate::fleet::PROCESSES;
 use crate::functions::{Context, REGISTERS, Reading};
 use crate::overtaken::{Second, overtake};
 use crate::record::{Function, line, now};
-use crate::targets::{Answer, READERS, Reader, WRITERS};
+use crate::targets::{Answer, READERS, Reader, Run, WRITERS};
 
 /// In all processes together.
 pub(crate) const TASKS: usize = 64;
 /// What is counted, under the names by which the crate tells it to `tracing`, and four of our own.
-pub(crate) const COUNTED: [&str; 17] = [
+pub(crate) const COUNTED: [&str; 20] = [
     "calls",
     "failed calls",
     "dropped calls",
@@ -40,12 +40,15 @@ pub(crate) const COUNTED: [&str; 17] = [
     "another process computes",
     "a computation failed just now",
     "refresh left to another",
+    "invalidated meanwhile",
+    "a newer value is there",
+    "left to another",
     "overtaken sets",
 ];
 const CALLS: usize = 0;
 const FAILED: usize = 1;
 const DROPPED: usize = 2;
-pub(crate) const OVERTAKEN: usize = 16;
+pub(crate) const OVERTAKEN: usize = 19;
 
 #[derive(Default)]
 struct Counts([AtomicU64; COUNTED.len()]);
@@ -188,6 +191,18 @@ impl Process {
             register = if register < REGISTERS { register } else { self.index as u64 };
             turn = Some(self.turns[usize::try_from(register).expect("small")].lock().await);
         }
+        let run = match writer.run {
+            Run::Behind(run) => run,
+            Run::Around(change) => {
+                let start = now();
+                let changed = perhaps_dropped(rng, change(&self.context, register)).await;
+                // Who was dropped does not know what is there now.
+                if let Some(Some(version)) = changed {
+                    tell(&line("w", &[start, now(), at as u64, 1, register, version]));
+                }
+                return Ok(());
+            }
+        };
         let registers = writer.reach.of(register);
         let mut change = redis::pipe();
         change.atomic();
@@ -197,7 +212,7 @@ impl Process {
         let versions: Vec<u64> = change.query_async(&mut self.context.origin.clone()).await?;
         let own = usize::try_from(register - registers.start).expect("small");
         let start = now();
-        let run = (writer.run)(&self.context, register, versions[own]);
+        let run = run(&self.context, register, versions[own]);
         let acknowledged = matches!(perhaps_dropped(rng, run).await, Some(Ok(())));
         let head = [start, now(), at as u64, u64::from(acknowledged), registers.start];
         tell(&line("w", &[&head[..], &versions].concat()));

@@ -19,10 +19,12 @@ pub(crate) enum Function {
     Late,
     Outer,
     Mixed,
+    Member,
+    Listed,
 }
 
 impl Function {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Plain,
         Self::Brisk,
         Self::Cleared,
@@ -33,6 +35,8 @@ impl Function {
         Self::Late,
         Self::Outer,
         Self::Mixed,
+        Self::Member,
+        Self::Listed,
     ];
 
     /// The greatest age, in nanoseconds, that a value may have when it is asked for: the `ttl`, which is

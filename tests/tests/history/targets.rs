@@ -6,14 +6,16 @@ use std::pin::Pin;
 use redis_cached::{Error, Invalidation};
 
 use crate::functions::{
-    Context, GROUP, Pair, REGISTERS, Reading, brisk, brisk_entry, brisk_refresh, cleared,
-    cleared_all, cleared_entry, late, late_refresh, live, live_entry, live_refresh, mixed,
-    mixed_refresh, outer, outer_refresh, plain, plain_entry, plain_refresh, put, put_entry,
-    put_refresh, tagged, tagged_entry, valued, valued_refresh,
+    Context, GROUP, Pair, REGISTERS, Reading, brisk, brisk_entry, brisk_refresh, change, cleared,
+    cleared_all, cleared_entry, late, late_refresh, listed, live, live_entry, live_refresh, member,
+    member_entry, member_refresh, mixed, mixed_refresh, outer, outer_refresh, plain, plain_entry,
+    plain_refresh, put, put_entry, put_refresh, tagged, tagged_entry, valued, valued_refresh,
 };
 use crate::record::{Function, now};
 
-use Function::{Brisk, Cleared, Late, Live, Mixed, Outer, Plain, Put, Tagged, Valued};
+use Function::{
+    Brisk, Cleared, Late, Listed, Live, Member, Mixed, Outer, Plain, Put, Tagged, Valued,
+};
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 type Answered<'a> = Boxed<'a, Result<Answer, String>>;
@@ -76,6 +78,9 @@ pub(crate) const READERS: &[Reader] = readers![
     1 Outer true |c, a, b| outer_refresh(a, b, c);
     20 Mixed false |c, a, b| mixed(a, b, c.clone());
     1 Mixed true |c, a, b| mixed_refresh(a, b, c.clone());
+    14 Member false |c, r, _b| member(r, c.clone());
+    1 Member true |c, r, _b| member_refresh(r, c.clone());
+    14 Listed false |c, a, b| listed(a, b, c.clone());
 ];
 
 /// Which registers a writer changes.
@@ -104,20 +109,37 @@ pub(crate) struct Writer {
     pub(crate) functions: &'static [Function],
     /// Whether no other change of the register may come between, as the promise about `set` demands.
     pub(crate) alone: bool,
-    /// With the register and its new version.
-    pub(crate) run: for<'a> fn(&'a Context, u64, u64) -> Invalidated<'a>,
+    pub(crate) run: Run,
+}
+
+pub(crate) enum Run {
+    /// Behind the change, with the register and its new version.
+    Behind(for<'a> fn(&'a Context, u64, u64) -> Invalidated<'a>),
+    /// It changes the register itself, and gives the new version where that is acknowledged.
+    Around(for<'a> fn(&'a Context, u64) -> Boxed<'a, Option<u64>>),
 }
 
 macro_rules! writers {
     ($($weight:literal $name:literal $reach:ident $functions:expr, $alone:ident,
-       |$context:ident, $register:ident, $version:ident| $run:expr;)*) => {
+       |$context:ident, $register:ident, $version:ident| $run:expr;)*
+     $(changes $its_weight:literal $its_name:literal $its_functions:expr,
+       |$its_context:ident, $its_register:ident| $change:expr;)*) => {
         &[$(Writer {
             name: $name,
             weight: $weight,
             reach: Reach::$reach,
             functions: &$functions,
             alone: $alone,
-            run: |$context, $register, $version| Box::pin(async move { $run.await }),
+            run: Run::Behind(|$context, $register, $version| Box::pin(async move { $run.await })),
+        },)* $(Writer {
+            name: $its_name,
+            weight: $its_weight,
+            reach: Reach::One,
+            functions: &$its_functions,
+            alone: false,
+            run: Run::Around(|$its_context, $its_register| {
+                Box::pin(async move { Some($change.await.ok()?.version) })
+            }),
         }),*]
     };
 }
@@ -126,7 +148,8 @@ const TAGGED: [Function; 6] = [Tagged, Live, Valued, Late, Outer, Mixed];
 /// Of functions without `refresh_before`, to expire is to invalidate.
 const TAGGED_AND_NEVER_STALE: [Function; 4] = [Tagged, Valued, Late, Outer];
 /// All but those that are `set`, for which no other change may come between.
-const NOT_SET: [Function; 9] = [Plain, Brisk, Cleared, Tagged, Live, Valued, Late, Outer, Mixed];
+const NOT_SET: [Function; 10] =
+    [Plain, Brisk, Cleared, Tagged, Live, Valued, Late, Outer, Mixed, Member];
 
 pub(crate) const WRITERS: &[Writer] = writers![
     24 "plain_entry.invalidate" One [Plain], false, |c, r, _v| plain_entry(r, c).invalidate();
@@ -150,7 +173,14 @@ pub(crate) const WRITERS: &[Writer] = writers![
         |c, _r, _v| c.cache.invalidate_tags((0..REGISTERS / GROUP).map(|group| format!("group:{group}")));
     12 "expire_tags(register)" One TAGGED_AND_NEVER_STALE, false,
         |c, r, _v| c.cache.expire_tags([format!("register:{r}")]);
+    12 "member_entry.invalidate" One [Member], false, |c, r, _v| member_entry(r, c.clone()).invalidate();
+    4 "member_entry.expire" One [], false, |c, r, _v| member_entry(r, c.clone()).expire();
+    8 "invalidate_tags(member)" One [Member], false,
+        |c, r, _v| c.cache.invalidate_tags([format!("member:{r}")]);
+    3 "invalidate_tags(members)" Group [Member], false,
+        |c, r, _v| c.cache.invalidate_tags([format!("members:{}", r / GROUP)]);
     1 "clear" All NOT_SET, false, |c, _r, _v| c.cache.clear();
+    changes 24 "change" [Member], |c, r| change(r, c);
 ];
 
 async fn set(context: &Context, register: u64, version: u64) -> Result<(), Error> {

@@ -12,6 +12,8 @@ mod observed;
 mod origin;
 mod per_call;
 mod places;
+mod primes;
+mod puts;
 mod refreshes;
 mod scopes;
 mod stored_as;

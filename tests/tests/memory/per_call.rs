@@ -480,3 +480,30 @@ async fn names_that_a_pattern_binds_are_not_those_of_parameters() {
     assert_eq!(padded(&cache, 7, 4).await, 7);
     assert_eq!(padded_entry(&cache, 7, 4).peek().await.unwrap().unwrap().value, 7);
 }
+
+#[derive(Clone, Copy)]
+struct Secret(u64);
+
+impl std::fmt::Display for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "secret {}", self.0)
+    }
+}
+
+#[redis_cached(
+    key = "secret:{id}", ttl = "1m", skip(origin), cache = cache, bypass_if = format!("{id}") == "7"
+)]
+async fn secret(cache: &Cache, origin: &Origin, Secret(id): Secret) -> usize {
+    origin.read().await
+}
+
+/// The parameter as a whole is called `id`, too.
+#[tokio::test(start_paused = true)]
+async fn a_text_asks_for_what_a_pattern_binds() {
+    let (cache, origin) = (memory().await, Origin::open());
+    for id in [7, 8] {
+        secret(&cache, &origin, Secret(id)).await;
+        let ttl = secret_entry(&cache, Secret(id)).ttl().await.unwrap();
+        assert_eq!(ttl.is_some(), id == 8, "{id}");
+    }
+}

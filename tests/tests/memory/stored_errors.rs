@@ -499,3 +499,33 @@ async fn a_hit_on_an_error_does_not_wait() {
     assert!(slow(&cache, &origin, 1, End::NotFound).await.is_err());
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
+
+#[redis_cached(
+    key = "aged:{id}", ttl = "10m", jitter = "0%", skip(origin, ends), cache = cache, max_age = max_age,
+    cache_err_if = |_| true, err_ttl = "1m"
+)]
+async fn aged(
+    cache: &Cache,
+    origin: &Origin,
+    id: u64,
+    max_age: Option<Duration>,
+    ends: End,
+) -> Answer<usize> {
+    end(origin, ends).await
+}
+
+/// It was too old for one call, and is not for the others.
+#[tokio::test(start_paused = true)]
+async fn an_error_takes_no_place_of_a_value_that_others_may_be_served() {
+    let (cache, origin) = (memory().await, Origin::open());
+    assert_eq!(aged(&cache, &origin, 1, None, End::Value).await, Ok(1));
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(aged(&cache, &origin, 1, Some(SECOND), End::NotFound).await, not_found(1));
+    origin.change();
+    assert_eq!(aged(&cache, &origin, 1, None, End::NotFound).await, Ok(1));
+    // Where there is none it is stored, whoever was refused.
+    aged_entry(&cache, 1).invalidate().await.unwrap();
+    assert_eq!(aged(&cache, &origin, 1, Some(SECOND), End::NotFound).await, not_found(2));
+    assert_eq!(aged(&cache, &origin, 1, None, End::Value).await, not_found(2));
+    assert_eq!(origin.bodies(), 3);
+}

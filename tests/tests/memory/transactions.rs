@@ -138,6 +138,42 @@ async fn of_shared(
     origin.read().await
 }
 
+#[redis_cached(key = "guarded:{id}", ttl = "1h", skip(origin, tx), cache = cache)]
+async fn of_guarded(
+    cache: &Cache,
+    origin: &Origin,
+    tx: &mut tokio::sync::OwnedMutexGuard<DatabaseTransaction>,
+    id: u64,
+) -> usize {
+    tx.read(origin).await
+}
+
+#[redis_cached(key = "slot:{id}", ttl = "1h", skip(origin, tx), cache = cache)]
+async fn of_slot(
+    cache: &Cache,
+    origin: &Origin,
+    tx: &tokio::sync::RwLockWriteGuard<'_, Option<Arc<DatabaseTransaction>>>,
+    id: u64,
+) -> usize {
+    match &**tx {
+        Some(tx) => tx.read(origin).await,
+        None => origin.read().await,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_what_guards_a_transaction_publishes_nothing_of_it() {
+    let (cache, origin) = (memory().await, Origin::open());
+    let mut guard = Arc::new(tokio::sync::Mutex::new(Transaction::begun())).lock_owned().await;
+    of_guarded(&cache, &origin, &mut guard, 1).await;
+    assert!(of_guarded_entry(&cache, 1).ttl().await.unwrap().is_none());
+    for (tx, stored) in [(Some(Arc::new(Transaction::begun())), false), (None, true)] {
+        let slot = tokio::sync::RwLock::new(tx);
+        of_slot(&cache, &origin, &slot.write().await, 1).await;
+        assert_eq!(of_slot_entry(&cache, 1).ttl().await.unwrap().is_some(), stored);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn c1_another_condition_does_not_publish_what_is_in_a_transaction() {
     let (cache, origin) = (memory().await, Origin::open());

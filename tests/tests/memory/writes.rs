@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use redis_cached::{
     ByTag, Cache, InvalidateError, Invalidated, Invalidation, invalidate_many, redis_cached,
-    redis_invalidate,
+    redis_invalidate, redis_put,
 };
 use redis_cached_tests::Told;
 use tokio::task::yield_now;
@@ -185,6 +185,114 @@ async fn c1_of_a_value_in_an_option_what_is_in_it_counts() {
         let by_the_other = ["list 1", "list 2", "projects 7"];
         assert_eq!(gone(found(Some(1), "rg")).await, by_the_other);
         assert_eq!(gone(found(None, "x")).await, ["list 1", "list 2"]);
+    })
+    .await;
+}
+
+#[redis_invalidate(
+    for page in 1..ret => list(page),
+    by_email(&format!("a {ret:x}")),
+    for org in 0..ret => projects_of(2, u64::from(format!("{org}{ret}") == "711") * 8),
+    on_failure = "retry"
+)]
+async fn counted(pages: u32) -> u32 {
+    settle().await;
+    pages
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_ranges_and_texts_ask_for_what_is_returned() {
+    in_memory(async {
+        assert_eq!(gone(counted(2)).await, ["list 1"]);
+        assert_eq!(gone(counted(11)).await, ["by email", "list 1", "list 2", "projects 8"]);
+    })
+    .await;
+}
+
+#[redis_invalidate(
+    for id in &ret => user(team, *id),
+    by_email(&email[..ret.len() + 1]),
+    tags = ["o{prefix}:{ret.len()}"],
+    when = team == 1 && !ret.is_empty(),
+    on_failure = "retry"
+)]
+async fn changing(
+    mut team: u32,
+    mut email: String,
+    (mut prefix, _): (String, u8),
+    mut more: Vec<u64>,
+) -> Vec<u64> {
+    team += 1;
+    email.clear();
+    prefix.clear();
+    settle().await;
+    more.extend([u64::from(team) + 5, 8]);
+    more
+}
+
+#[derive(Clone)]
+struct Team(u32);
+
+impl Team {
+    fn id(&self) -> u32 {
+        self.0
+    }
+
+    #[redis_invalidate(user(self.id(), of + ret), on_failure = "retry")]
+    async fn changed(mut self, of: u64) -> u64 {
+        self.0 += 1;
+        settle().await;
+        u64::from(self.id())
+    }
+
+    #[redis_invalidate(user(team, of + ret), on_failure = "retry")]
+    fn boxed(self, mut team: u32, of: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
+        team += self.0;
+        Box::pin(async move { u64::from(team) })
+    }
+}
+
+#[async_trait::async_trait]
+trait Teams: Sized {
+    async fn named(&self, email: String, team: u32, prefix: &str) -> Vec<u64>;
+    async fn whole(self, of: u64) -> u64;
+}
+
+#[async_trait::async_trait]
+impl Teams for Team {
+    #[redis_invalidate(
+        for id in &ret => user(team, *id),
+        by_email(&email[..ret.len() + 1]),
+        tags = ["o{prefix}:{ret.len()}"],
+        on_failure = "retry"
+    )]
+    async fn named(&self, mut email: String, mut team: u32, prefix: &str) -> Vec<u64> {
+        team += self.0;
+        email.clear();
+        settle().await;
+        drop((email, prefix));
+        vec![u64::from(team) + 5, 8]
+    }
+
+    #[redis_invalidate(user(self.id(), of + ret), on_failure = "retry")]
+    async fn whole(mut self, of: u64) -> u64 {
+        self.0 += 1;
+        settle().await;
+        u64::from(self.id())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_a_parameter_is_what_was_passed_in() {
+    in_memory(async {
+        let email = || "a b".to_owned();
+        let all = ["by email", "projects 8", "projects 9", "user 7", "user 8"];
+        assert_eq!(gone(changing(1, email(), ("rg".to_owned(), 0), vec![])).await, all);
+        assert!(gone(changing(2, email(), ("rg".to_owned(), 0), vec![])).await.is_empty());
+        assert_eq!(gone(Team(1).named(email(), 1, "rg")).await, all);
+        assert_eq!(gone(Team(1).whole(5)).await, ["user 7"]);
+        assert_eq!(gone(Team(1).changed(5)).await, ["user 7"]);
+        assert_eq!(gone(Team(1).boxed(1, 5)).await, ["user 7"]);
     })
     .await;
 }
@@ -390,6 +498,97 @@ async fn c1_dropped_inside_a_transaction_it_goes_the_way_of_the_transaction() {
     .await;
 }
 
+#[redis_invalidate(
+    for id in &ret => user(1, *id),
+    tags = ["org:{ret.len()}"],
+    when = !dry_run,
+    on_failure = "retry"
+)]
+async fn unless_dry(dry_run: bool) -> Vec<u64> {
+    settle().await;
+    let _ = dry_run;
+    vec![7, 8]
+}
+
+#[redis_put(user(1, 7) = ret, user(1, 7 + ret) = 9, when = !dry_run, on_failure = "retry")]
+async fn put_unless_dry(dry_run: bool) -> u64 {
+    settle().await;
+    let _ = dry_run;
+    1
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_nothing_changes_nothing_that_is_known_behind_it() {
+    in_memory(async {
+        assert!(gone(unless_dry(true)).await.is_empty());
+        assert_eq!(gone(unless_dry(false)).await, ["projects 8", "projects 9", "user 7", "user 8"]);
+        assert!(gone(put_unless_dry(true)).await.is_empty());
+        assert_eq!(user(1, 7).await, 7);
+        put_unless_dry(false).await;
+        assert_eq!((user(1, 7).await, user(1, 8).await), (1, 9));
+    })
+    .await;
+}
+
+/// `0` is nothing.
+#[redis_invalidate(user(1, 7), user(1, ret), when = ret > 0, after_commit, on_failure = "error")]
+async fn when_found(found: Result<u64, DbError>, ran: &AtomicU64) -> Result<u64, DbError> {
+    ran.fetch_add(1, Ordering::SeqCst);
+    yield_now().await;
+    found
+}
+
+#[redis_invalidate(user(1, ret), when = changes, after_commit, on_failure = "error")]
+async fn when_known(changes: bool, ran: &AtomicU64) -> Result<u64, DbError> {
+    ran.fetch_add(1, Ordering::SeqCst);
+    let _ = changes;
+    Ok(7)
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_transaction_nothing_runs_that_would_wait_for_one() {
+    in_memory(async {
+        let ran = AtomicU64::new(0);
+        let refused = when_known(true, &ran).await;
+        assert!(refused.unwrap_err().to_string().contains("Invalidation::collect"));
+        assert_eq!(ran.load(Ordering::SeqCst), 0);
+        assert_eq!(when_known(false, &ran).await, Ok(7), "nothing is changed");
+        let (_, gathered) = Invalidation::collect(when_known(true, &ran)).await;
+        assert_eq!(gathered.len(), 1);
+        gathered.discard();
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_nothing_is_not_gathered() {
+    in_memory(async {
+        let ran = AtomicU64::new(0);
+        for (found, gathers) in [(Ok(8), 2), (Ok(0), 0), (Err(DbError::No), 1)] {
+            let (_, gathered) = Invalidation::collect(when_found(found, &ran)).await;
+            assert_eq!(gathered.len(), gathers);
+            gathered.discard();
+        }
+        // Dropped, it may have changed something, and the transaction goes on.
+        let dropped = async { dropped_after(1, when_found(Ok(8), &ran)).await };
+        let (ended, gathered) = Invalidation::collect(dropped).await;
+        assert_eq!((ended, gathered.len()), (false, 1));
+        gathered.discard();
+        let dropped = dropped_after(1, Invalidation::collect(when_found(Ok(8), &ran)));
+        assert_eq!(gone(dropped).await, ["user 7"]);
+
+        let ran = AtomicU64::new(0);
+        let refused = when_found(Ok(0), &ran).await;
+        assert!(refused.unwrap_err().to_string().contains("Invalidation::collect"));
+        assert_eq!(
+            ran.load(Ordering::SeqCst),
+            0,
+            "with no transaction around the body does not run"
+        );
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn with_no_transaction_around_it_is_told_loudly_and_sent_for_a_while() {
     in_memory(async {
@@ -584,7 +783,7 @@ async fn c1_many_are_invalidated_a_thousand_at_a_time() {
         for id in 0..2_500 {
             assert!(user_entry(1, id).peek().await.unwrap().is_none(), "{id}");
         }
-        let mixed = || -> Vec<Box<dyn Invalidated + Send>> {
+        let mixed = || -> Vec<Box<dyn Invalidated + Send + Sync>> {
             vec![Box::new(by_email_entry("a b")), Box::new(ByTag("org:2")), Box::new(list_all())]
         };
         let changed = ["by email", "list 1", "list 2", "projects 8", "projects 9"];
@@ -611,6 +810,88 @@ async fn c5_of_many_it_is_told_how_many_are_unconfirmed() {
 async fn lasting(id: u64) -> u64 {
     settle().await;
     id
+}
+
+#[redis_cached(key = "of-a-team:{id}", ttl = "1h", tags = ["team:{team}"])]
+async fn of_a_team(team: u32, id: u64) -> u64 {
+    settle().await;
+    id + u64::from(team)
+}
+
+/// Calls of one key that differ in declared tags have entries of their own.
+#[tokio::test(start_paused = true)]
+async fn a_version_of_one_entry_says_nothing_of_another() {
+    in_memory(async {
+        of_a_team_entry(1, 7).set_versioned(1, 100).await.unwrap();
+        of_a_team_entry(2, 7).set_versioned(2, 5).await.unwrap();
+        let late = of_a_team_entry(2, 7).set_versioned(3, 4).await;
+        assert!(late.unwrap_err().is_superseded());
+    })
+    .await;
+}
+
+#[redis_invalidate(for id in &ret => user(1, *id), on_failure = "retry")]
+async fn dissolve(ids: u64) -> Vec<u64> {
+    settle().await;
+    (0..ids).collect()
+}
+
+/// More than one transaction gathers.
+#[tokio::test(start_paused = true)]
+async fn c1_all_of_very_many_are_invalidated() {
+    in_memory(async {
+        for id in [0, 69_999] {
+            user(1, id).await;
+        }
+        dissolve(70_000).await;
+        for id in [0, 69_999] {
+            assert!(user_entry(1, id).peek().await.unwrap().is_none(), "{id}");
+        }
+    })
+    .await;
+}
+
+#[redis_cached(key = "unwritable:{id}", ttl = "1h")]
+async fn unwritable(id: &Unwritable) -> usize {
+    settle().await;
+    std::ptr::from_ref(id).addr()
+}
+
+/// Who has a queue would acknowledge its message else.
+#[tokio::test]
+async fn c5_what_is_unconfirmed_is_told_before_what_else_is_wrong() {
+    let nowhere = Cache::builder().url("redis://127.0.0.1:1/").build().await.unwrap();
+    let both = || -> Vec<Box<dyn Invalidated + Send>> {
+        vec![Box::new(unwritable_entry(&Unwritable)), Box::new(user_entry(1, 1))]
+    };
+    let error = nowhere.scope(async { invalidate_many(both()).await }).await.unwrap_err();
+    assert!(error.is_unconfirmed(), "{error}");
+    // And where that is all, it is told.
+    let alone = async { invalidate_many([unwritable_entry(&Unwritable)]).await };
+    let error = nowhere.scope(alone).await.unwrap_err();
+    assert!(!error.is_unconfirmed(), "{error}");
+    nowhere.shutdown(Duration::from_millis(100)).await.unwrap();
+}
+
+/// In a task of its own, of whatever the targets are made.
+#[tokio::test(start_paused = true)]
+async fn many_are_invalidated_in_a_task() {
+    let emails = ["a b".to_owned(), "c".to_owned()];
+    let ids = [1, 2];
+    in_memory(async {
+        sendable(async {
+            invalidate_many(emails.iter().map(|email| by_email_entry(email))).await?;
+            invalidate_many(emails.iter().map(|email| ByTag(email.as_str()))).await?;
+            invalidate_many(
+                ids.iter()
+                    .map(|id| -> Box<dyn Invalidated + Send> { Box::new(user_entry(1, *id)) }),
+            )
+            .await
+        })
+        .await
+        .unwrap();
+    })
+    .await;
 }
 
 /// Also where the value lives longer than its function says.

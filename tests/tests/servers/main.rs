@@ -6,6 +6,7 @@
 mod contract;
 mod damage;
 mod outages;
+mod priming;
 mod processes;
 mod runtimes;
 mod schemas;

@@ -82,7 +82,7 @@ async fn the_permissions_that_the_readme_names_are_enough() {
     let rights = [
         "~ns:*",
         "~ns.tag:*",
-        "~ns.journal",
+        "~ns.journal*",
         "-@all",
         "+get",
         "+mget",

@@ -1,9 +1,9 @@
 //! What goes over the wire, counted by the server.
 
-use redis_cached::{Cache, State, redis_cached};
-use redis_cached_tests::{Gate, Monitor, RedisServer, eventually};
+use redis_cached::{Cache, State, invalidate_many, redis_cached, redis_put};
+use redis_cached_tests::{Gate, Monitor, RedisServer, Seen, eventually};
 
-use crate::stage::{Backend, Stage, connect, live, live_entry, load, load_entry};
+use crate::stage::{Backend, Stage, connect, live, live_entry, live_refresh, load, load_entry};
 
 fn names(seen: &[Vec<String>]) -> Vec<String> {
     seen.iter().map(|words| words[0].to_uppercase()).collect()
@@ -76,13 +76,171 @@ async fn a_crowd_on_a_cold_key_sends_one_take_and_one_commit() {
     assert_eq!(seen.iter().filter(|name| *name == "EVALSHA").count(), 2, "{seen:?}");
 }
 
+/// What a script of one command has done, in its order.
+fn by_script(seen: &[Seen]) -> Vec<&[String]> {
+    seen.iter().filter(|seen| seen.by_script).map(|seen| &seen.words[..]).collect()
+}
+
+/// Where in a script something is done to a key first.
+fn place(done: &[&[String]], command: &str, key: &str) -> usize {
+    let is_it = |words: &&[String]| words[0].eq_ignore_ascii_case(command) && words[1] == key;
+    let place = done.iter().position(is_it);
+    place.unwrap_or_else(|| panic!("there is no {command} of {key}: {done:?}"))
+}
+
 #[tokio::test]
-async fn an_invalidation_is_one_delete_of_lease_and_value() {
+async fn an_invalidation_is_one_script_that_notes_before_it_deletes() {
     let server = RedisServer::start();
     let cache = connect(&server.url()).await;
+    // The server knows the scripts, and the journal is there.
+    warm(&cache).await;
+    let (journal, lease, value) = ("ns.journal.keys", "ns:{user:42}.lease", "ns:{user:42}");
     let mut monitor = Monitor::start(&server).await;
     load_entry(42, &cache).invalidate().await.unwrap();
-    assert_eq!(monitor.seen().await, [["DEL", "ns:{user:42}.lease", "ns:{user:42}"]]);
+    let seen = monitor.seen_with_scripts().await;
+    let sent: Vec<&Seen> = seen.iter().filter(|seen| !seen.by_script).collect();
+    let [Seen { words, .. }] = sent[..] else { panic!("{sent:?}") };
+    assert_eq!(words[0], "EVALSHA");
+    assert_eq!(words[2..6], ["3", journal, lease, value], "all keys are declared");
+    let done = by_script(&seen);
+    let noted = place(&done, "ZADD", journal);
+    assert_eq!(done[noted].last().map(String::as_str), Some("t:ns:{user:42}"));
+    let lease_goes = place(&done, "DEL", lease);
+    let value_goes = place(&done, "DEL", value);
+    assert!(noted < lease_goes && lease_goes < value_goes, "{done:?}");
+}
+
+/// Where nobody has asked for a journal there is none, and an invalidation makes none.
+#[tokio::test]
+async fn an_invalidation_makes_no_journal() {
+    let server = RedisServer::start();
+    let cache = connect(&server.url()).await;
+    // What building the cache has tried out.
+    redis::cmd("FLUSHALL").exec_async(&mut server.cli().await).await.unwrap();
+    load_entry(42, &cache).invalidate().await.unwrap();
+    live_entry(42, &cache).expire().await.unwrap();
+    load_entry(42, &cache).set(1).await.unwrap();
+    invalidate_many((0..10).map(|id| load_entry(id, &cache))).await.unwrap();
+    assert_eq!(keys(&server).await, ["ns:{user:42}"]);
+}
+
+/// What else ends what others have computed notes it, and then ends the lease.
+#[tokio::test]
+async fn whatever_touches_an_entry_notes_before_it_ends_the_lease() {
+    let server = RedisServer::start();
+    let cache = connect(&server.url()).await;
+    warm(&cache).await;
+    live(42, &cache, &Gate::open()).await;
+    let (journal, lease) = ("ns.journal.keys", "ns:{live:42}.lease");
+    let mut monitor = Monitor::start(&server).await;
+    live_entry(42, &cache).expire().await.unwrap();
+    let seen = monitor.seen_with_scripts().await;
+    let done = by_script(&seen);
+    assert!(place(&done, "ZADD", journal) < place(&done, "DEL", lease), "{done:?}");
+    assert!(place(&done, "ZADD", journal) < place(&done, "SETRANGE", "ns:{live:42}"), "{done:?}");
+    for versioned in [false, true] {
+        let entry = live_entry(42, &cache);
+        if versioned {
+            entry.set_versioned(7, 1).await.unwrap();
+        } else {
+            entry.set(7).await.unwrap();
+        }
+        let seen = monitor.seen_with_scripts().await;
+        let done = by_script(&seen);
+        assert!(place(&done, "ZADD", journal) < place(&done, "SET", lease), "{done:?}");
+    }
+    live_refresh(42, &cache, &Gate::open()).await;
+    let seen = monitor.seen_with_scripts().await;
+    let done = by_script(&seen);
+    assert!(place(&done, "ZADD", journal) < place(&done, "SET", lease), "{done:?}");
+    // A thousand at once are one script.
+    invalidate_many((0..1_000).map(|id| load_entry(id, &cache))).await.unwrap();
+    let seen = monitor.seen_with_scripts().await;
+    assert_eq!(seen.iter().filter(|seen| !seen.by_script).count(), 1);
+    let done = by_script(&seen);
+    let last_note = done.iter().rposition(|words| words[0].eq_ignore_ascii_case("ZADD")).unwrap();
+    let first_end = done.iter().position(|words| words[0].eq_ignore_ascii_case("DEL")).unwrap();
+    assert!(last_note < first_end);
+}
+
+/// Before it walks: what a body has at hand has no lease yet that a walk could end.
+#[tokio::test]
+async fn a_clear_removes_both_journals_before_it_walks() {
+    let server = RedisServer::start();
+    let cache = connect(&server.url()).await;
+    warm(&cache).await;
+    assert!(keys(&server).await.contains(&"ns.journal.keys".to_owned()));
+    let mut monitor = Monitor::start(&server).await;
+    cache.clear().await.unwrap();
+    let seen = monitor.seen().await;
+    let first_walk = seen.iter().position(|words| words[0].eq_ignore_ascii_case("SCAN")).unwrap();
+    for journal in ["ns.journal", "ns.journal.keys"] {
+        let goes = seen.iter().position(|words| words[1..].contains(&journal.to_owned()));
+        assert!(goes.is_some_and(|goes| goes < first_walk), "{journal}: {seen:?}");
+    }
+    assert!(keys(&server).await.is_empty());
+}
+
+#[redis_put(load(42, cache), cache = cache, on_failure = "retry")]
+async fn put_load(cache: &Cache, value: usize) -> usize {
+    let _ = cache;
+    tokio::task::yield_now().await;
+    value
+}
+
+#[tokio::test]
+async fn a_put_is_two_questions_before_the_body_and_three_scripts_behind_it() {
+    let server = RedisServer::start();
+    let cache = connect(&server.url()).await;
+    put_load(&cache, 1).await;
+    let mut monitor = Monitor::start(&server).await;
+    put_load(&cache, 2).await;
+    let sent: Vec<Vec<String>> = monitor.seen().await;
+    assert_eq!(names(&sent), ["EVALSHA"; 5], "{sent:?}");
+    let mut asked: Vec<&str> = sent[..2].iter().map(|words| words[3].as_str()).collect();
+    asked.sort_unstable();
+    assert_eq!(asked, ["ns.journal", "ns.journal.keys"]);
+    assert_eq!(sent[2][2..6], ["3", "ns:{user:42}.lease", "ns:{user:42}", "ns.journal.keys"]);
+    assert_eq!(sent[3][2..4], ["1", "ns.journal.keys"]);
+    assert_eq!(sent[4][2..5], ["2", "ns:{user:42}", "ns:{user:42}.lease"]);
+}
+
+#[redis_cached(key = "list:{count}", ttl = "5m", cache = cache, skip(cache))]
+async fn priming(cache: &Cache, count: u64) -> u64 {
+    for id in 0..count {
+        load_entry(id, cache).prime(7);
+    }
+    tokio::task::yield_now().await;
+    count
+}
+
+#[tokio::test]
+async fn a_prime_is_a_get_a_take_a_question_and_a_commit() {
+    let server = RedisServer::start();
+    let cache = connect(&server.url()).await;
+    priming(&cache, 1).await;
+    let mut monitor = Monitor::start(&server).await;
+    let mut sent = async |count| {
+        priming(&cache, count).await;
+        monitor.seen().await.len()
+    };
+    let (without, with) = (sent(0).await, sent(50).await);
+    // One is newer than the list, and takes one look only.
+    assert!(with - without <= 4 * 50, "{with} and {without}");
+}
+
+/// A journal that nobody asks for ends.
+#[tokio::test]
+async fn both_journals_end() {
+    let server = RedisServer::start();
+    let cache = connect(&server.url()).await;
+    put_load(&cache, 1).await;
+    load_entry(42, &cache).invalidate().await.unwrap();
+    for journal in ["ns.journal", "ns.journal.keys"] {
+        let left: i64 =
+            redis::cmd("PTTL").arg(journal).query_async(&mut server.cli().await).await.unwrap();
+        assert!((1..=600_000).contains(&left), "{journal}: {left}");
+    }
 }
 
 /// Many stale hits ask for the lease once.
@@ -101,9 +259,10 @@ async fn stale_hits_do_not_each_ask_for_the_lease() {
     gate.started(2).await;
     let seen = names(&monitor.seen().await);
     assert_eq!(seen.iter().filter(|name| *name == "GET").count(), 100);
-    // One, and at most one more for each second that this took; renewals are as rare.
+    // One and the two questions before the body, and at most one more for each second that this took; renewals are as
+    // rare.
     let scripts = seen.iter().filter(|name| name.starts_with("EVAL")).count();
-    let most = 2 + 2 * usize::try_from(started.elapsed().as_secs()).unwrap();
+    let most = 3 + 2 * usize::try_from(started.elapsed().as_secs()).unwrap();
     assert!(scripts <= most, "{scripts} in {:?}", started.elapsed());
 }
 
@@ -113,12 +272,13 @@ async fn keys_are_readable_in_redis_cli() {
     let (cache, gate) = (connect(&server.url()).await, Gate::closed());
     let look = async {
         gate.started(1).await;
-        // The journal is there as long as it is not known that this function's bodies tag nothing.
-        assert_eq!(keys(&server).await, ["ns.journal", "ns:{user:42}.lease"]);
+        // The journals are there as long as it is not known that this function's bodies tag nothing, and prime nothing.
+        let with_lease = ["ns.journal", "ns.journal.keys", "ns:{user:42}.lease"];
+        assert_eq!(keys(&server).await, with_lease);
         gate.let_go(1);
     };
     tokio::join!(load(42, &cache, &gate), look);
-    assert_eq!(keys(&server).await, ["ns.journal", "ns:{user:42}"]);
+    assert_eq!(keys(&server).await, ["ns.journal", "ns.journal.keys", "ns:{user:42}"]);
 }
 
 /// Nothing that is written lives for ever, neither values nor leases nor markers.

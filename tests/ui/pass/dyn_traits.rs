@@ -1,6 +1,8 @@
 #![deny(warnings)]
 //! Traits that are used as objects, by `async_trait`, in both orders.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +45,42 @@ impl Users for Below {
     }
 }
 
+/// Its body binds each argument anew, and asks for none of these.
+#[async_trait]
+trait Asked: Send + Sync {
+    async fn asked(
+        &self,
+        id: u64,
+        least: u64,
+        busy: String,
+        preview: bool,
+        age: Duration,
+    ) -> String;
+}
+
+#[async_trait]
+#[redis_cached::methods]
+impl Asked for Below {
+    #[redis_cached(
+        key = "dyn:asked:{self.tenant}:{id}",
+        ttl = "5m",
+        accept_if = |value| value.len() as u64 > least,
+        busy = busy.clone(),
+        no_store_if = preview,
+        max_age = age
+    )]
+    async fn asked(
+        &self,
+        id: u64,
+        least: u64,
+        busy: String,
+        preview: bool,
+        age: Duration,
+    ) -> String {
+        format!("{} {id}", self.tenant)
+    }
+}
+
 struct Above;
 
 #[redis_cached::methods]
@@ -71,6 +109,7 @@ async fn caller(all: &[Box<dyn Users>]) {
         users.count().await;
     }
     let below = Below { tenant: 1 };
+    below.asked(1, 2, "busy".to_owned(), false, Duration::ZERO).await;
     let _ = below.load_refresh(1).await;
     let _ = below.load_entry(1).invalidate().await;
     let _ = Above::load_entry(1).invalidate().await;

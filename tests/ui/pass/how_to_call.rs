@@ -8,6 +8,11 @@ struct Request {
     no_cache: bool,
 }
 
+#[redis_cached(key = "call:all:{id}", ttl = "5m", refresh_if = force, bypass_if = dry_run, no_store_if = !stored)]
+async fn all_flags(id: u64, force: bool, dry_run: bool, stored: bool) -> u64 {
+    id
+}
+
 #[redis_cached(key = "call:{id}", ttl = "5m", refresh_if = force, bypass_if = dry_run)]
 async fn flags(id: u64, force: bool, dry_run: bool) -> u64 {
     id

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::future::Future;
 
-use redis_cached::{InvalidateError, redis_cached, redis_invalidate};
+use redis_cached::{InvalidateError, redis_cached, redis_invalidate, redis_put};
 
 #[redis_cached(key = "user:{id}", ttl = "5m", clearable)]
 async fn user(id: u64) -> u64 {
@@ -112,6 +112,59 @@ async fn names(__value: u64, __returned: u64) -> u64 {
     __writing
 }
 
+#[redis_cached(key = "named:{name}", ttl = "5m")]
+async fn named(name: &str) -> usize {
+    name.len()
+}
+
+struct Filter {
+    ret: u64,
+}
+
+impl Filter {
+    fn first(&self) -> u64 {
+        self.ret
+    }
+}
+
+/// `ret` is known wherever it stands for a value, and nowhere else.
+#[redis_invalidate(
+    for n in 0..ret => user(n),
+    for n in 0..=ret => named(&format!("{n} of {ret:?}")),
+    user(Filter { ret: id }.ret + Filter { ret }.first()),
+    user(vec![id, ret].len() as u64 + [1, 2][..1].len() as u64),
+    named(&format!("{ret}")),
+    named(concat(&[&format!("{id} {ret:>5}"), &ret.to_string()]).as_str()),
+    when = format!("{ret}") != "0" && (1..ret).count() > 1,
+    on_failure = "retry"
+)]
+async fn places_of_ret(id: u64) -> u64 {
+    id
+}
+
+#[redis_put(user(id) = format!("{ret}").len() as u64, user(ret) = 1, on_failure = "retry")]
+async fn put_texts(id: u64) -> u64 {
+    id
+}
+
+#[redis_put(for id in &ids => user(*id) = ret, on_failure = "retry")]
+async fn put_of_many(ids: Vec<u64>) -> u64 {
+    ids.len() as u64
+}
+
+#[redis_put(for id in &ids => user(*id + team) = ret, on_failure = "retry")]
+fn put_of_many_boxed(
+    ids: Vec<u64>,
+    mut team: u64,
+) -> std::pin::Pin<Box<dyn Future<Output = u64> + Send>> {
+    team += 1;
+    Box::pin(async move { ids.len() as u64 + team })
+}
+
+fn concat(parts: &[&str]) -> String {
+    parts.concat()
+}
+
 fn sendable<F: Future + Send>(_: F) {}
 
 fn main() {
@@ -121,6 +174,10 @@ fn main() {
     sendable(opaque_arguments(&Box::new(1), 0..3, vec![1], (1, 2)));
     sendable(early(1));
     sendable(names(1, 2));
+    sendable(places_of_ret(1));
+    sendable(put_texts(1));
+    sendable(put_of_many(vec![1]));
+    sendable(put_of_many_boxed(vec![1], 1));
     let mut service = Service { of: 1_u8 };
     sendable(service.change(1, 2));
     sendable(service.consumed());

@@ -10,11 +10,12 @@ use std::time::Duration;
 use ::redis::{Cmd, ConnectionInfo, Value};
 use tokio::time::Instant;
 
-use super::{Claim, Commit, FIRST_PASS, Granted, Old, Polling, StoreError, Take, Version, Waited};
+use super::{Claim, Commit, FIRST_PASS, Granted, Old, Polling, Seize, StoreError, Take, Waited};
 use crate::codec;
 use crate::codec::compression::Compressed;
 use crate::entry::{self, Judged, Label, Life, Written};
 use crate::freshness::millis;
+use crate::journal::{self, Of};
 use crate::key::Key;
 use crate::tags::Tag;
 pub(crate) use connection::Limits;
@@ -70,17 +71,20 @@ impl Redis {
 
     pub(crate) async fn seize(
         &self,
+        namespace: &str,
         key: &Key,
         token: &str,
         lock_ttl: Duration,
-        version: Option<&Version>,
+        what_for: Seize<'_>,
         deadline: Instant,
     ) -> Result<Option<Granted>, StoreError> {
-        let lease = key.lease();
-        let mut keys = vec![lease];
-        let mut args = vec![token.to_owned(), millis(lock_ttl).to_string()];
-        if let Some(version) = version {
-            keys.push(key.version());
+        let mut keys =
+            vec![key.lease(), key.name().to_owned(), tagged::journal(Of::Keys, namespace)];
+        let noted = if let Seize::Newer(_) = what_for { "newer" } else { "judged" };
+        let mut args = vec![token.to_owned(), millis(lock_ttl).to_string(), noted.to_owned()];
+        args.extend(journal_bounds());
+        if let Seize::Newer(Some(version)) = what_for {
+            keys.push(version.key.clone());
             args.extend([version.text(), millis(version.life).to_string()]);
         }
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
@@ -128,13 +132,15 @@ impl Redis {
         content: &str,
         sealed: &[u8],
         ends_at: u64,
+        alone: bool,
         deadline: Instant,
     ) -> Result<Commit, StoreError> {
         let deadline = deadline + Duration::from_nanos(sealed.len() as u64 * NANOS_PER_BYTE);
         let keys = [key.name(), &key.lease()];
         let end = ends_at.to_string();
         let fingerprint = entry::fingerprint_of(sealed).to_le_bytes();
-        let args: [&[u8]; 4] = [content.as_bytes(), sealed, end.as_bytes(), &fingerprint];
+        let alone: &[u8] = if alone { b"alone" } else { b"" };
+        let args: [&[u8]; 5] = [content.as_bytes(), sealed, end.as_bytes(), &fingerprint, alone];
         let reply = self.script(key, &scripts::COMMIT, &keys, &args, deadline).await?;
         match &reply {
             Value::BulkString(text) if text == b"stored" => Ok(Commit::Stored),
@@ -186,33 +192,39 @@ impl Redis {
         self.script(key, &scripts::REMOVE, &[key.name()], &args, deadline).await.map(drop)
     }
 
-    pub(crate) async fn invalidate(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
-        let mut del = ::redis::cmd("DEL");
-        del.arg(key.lease()).arg(key.name());
-        self.command(key, &del, deadline).await.map(drop)
-    }
-
-    pub(crate) async fn invalidate_all(
+    pub(crate) async fn invalidate(
         &self,
+        namespace: &str,
         keys: &[Key],
         deadline: Instant,
     ) -> Result<(), StoreError> {
-        let pool = self.link.pool()?;
+        let journal = tagged::journal(Of::Keys, namespace);
+        let bounds = journal_bounds();
+        let args = bounds.each_ref().map(String::as_bytes);
         let mut outcome = Ok(());
         for keys in keys.chunks(MOST_AT_ONCE) {
-            let mut del = ::redis::cmd("DEL");
-            for key in keys {
-                del.arg(key.lease()).arg(key.name());
+            let leases: Vec<String> = keys.iter().map(Key::lease).collect();
+            let mut names = vec![journal.as_str()];
+            for (key, lease) in keys.iter().zip(&leases) {
+                names.extend([lease, key.name()]);
             }
             // All are attempted, whatever becomes of the first.
-            outcome = outcome.and(self.link.send(&pool, 0, &del, deadline).await.map(drop));
+            let sent = self.script(&keys[0], &scripts::INVALIDATE, &names, &args, deadline).await;
+            outcome = outcome.and(sent.map(drop));
         }
         outcome
     }
 
-    pub(crate) async fn expire(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
-        let keys = [key.name(), &key.lease()];
-        self.script(key, &scripts::EXPIRE, &keys, &[], deadline).await.map(drop)
+    pub(crate) async fn expire(
+        &self,
+        namespace: &str,
+        key: &Key,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let keys = [key.name(), &key.lease(), &tagged::journal(Of::Keys, namespace)];
+        let bounds = journal_bounds();
+        let args = bounds.each_ref().map(String::as_bytes);
+        self.script(key, &scripts::EXPIRE, &keys, &args, deadline).await.map(drop)
     }
 
     pub(crate) async fn remaining(
@@ -333,7 +345,8 @@ impl Redis {
     ) -> Result<(), StoreError> {
         let life = Duration::from_secs(1);
         // What a rehearsal that failed a moment ago has left would cut this one short.
-        self.invalidate(probe, deadline).await?;
+        let probes = std::slice::from_ref(probe);
+        self.invalidate(namespace, probes, deadline).await?;
         let taken = self.take(probe, &Judged::ABSENT, "rehearsal", life, deadline).await?;
         let Take::Granted(granted) = taken else { return Ok(()) };
         self.renew(probe, &granted.content, life, deadline).await?;
@@ -348,10 +361,12 @@ impl Redis {
             none: false,
             stamps: &[],
         };
-        self.commit(probe, &granted.content, &entry::seal(&label, &[]), ttl_end, deadline).await?;
-        self.expire(probe, deadline).await?;
+        let sealed = entry::seal(&label, &[]);
+        self.commit(probe, &granted.content, &sealed, ttl_end, false, deadline).await?;
+        self.expire(namespace, probe, deadline).await?;
         self.remaining(probe, deadline).await?;
-        self.invalidate(probe, deadline).await?;
+        self.invalidate(namespace, probes, deadline).await?;
+        self.rehearse_journal_of_keys(namespace, probe, deadline).await?;
         self.capture(tags, "rehearsal", life, deadline).await?;
         // Once more, for what is done to a nonce that is there already.
         self.capture(tags, "rehearsal", life, deadline).await?;
@@ -397,6 +412,11 @@ impl Refusal {
             _ => Self::Other(text),
         }
     }
+}
+
+/// How many names a journal holds, and how many are trimmed at once: arguments of what notes.
+fn journal_bounds() -> [String; 2] {
+    [journal::MOST.to_string(), journal::TRIMMED.to_string()]
 }
 
 fn string(reply: Value) -> Result<Option<Vec<u8>>, StoreError> {

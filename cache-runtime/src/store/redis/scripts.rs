@@ -17,24 +17,26 @@ impl Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident = $file:literal, repeatable: $repeatable:literal;)*) => {
+    ($($name:ident = $($file:literal)+, repeatable: $repeatable:literal;)*) => {
         $(pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(include_str!(concat!("scripts/", $file)), $repeatable)
+            Script::new(concat!($(include_str!(concat!("scripts/", $file))),+), $repeatable)
         });)*
     };
 }
 
 scripts! {
     TAKE = "take.lua", repeatable: true;
-    SEIZE = "seize.lua", repeatable: true;
+    SEIZE = "note.lua" "seize.lua", repeatable: true;
     RENEW = "renew.lua", repeatable: true;
     COMMIT = "commit.lua", repeatable: false;
     PASS = "pass.lua", repeatable: true;
     RELEASE = "release.lua", repeatable: true;
     REMOVE = "remove.lua", repeatable: true;
-    EXPIRE = "expire.lua", repeatable: true;
+    INVALIDATE = "note.lua" "invalidate.lua", repeatable: true;
+    EXPIRE = "note.lua" "expire.lua", repeatable: true;
     CAPTURE = "capture.lua", repeatable: true;
     POSITION = "position.lua", repeatable: true;
-    CLEAN = "clean.lua", repeatable: true;
-    TAGS = "tags.lua", repeatable: true;
+    CLEAN = "note.lua" "clean.lua", repeatable: true;
+    CLEAN_AND_NOTE = "note.lua" "clean.lua", repeatable: false;
+    TAGS = "note.lua" "tags.lua", repeatable: true;
 }

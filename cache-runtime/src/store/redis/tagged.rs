@@ -5,9 +5,9 @@ use std::time::Duration;
 use ::redis::Value;
 use tokio::time::Instant;
 
-use super::{MOST_AT_ONCE, Redis, scripts, string, unexpected};
+use super::{MOST_AT_ONCE, Redis, journal_bounds, scripts, string, unexpected};
 use crate::freshness::millis;
-use crate::journal::{self, Position};
+use crate::journal::{Of, Position};
 use crate::key::{Key, lane_of};
 use crate::store::{StoreError, Touch, ValueAndNonces};
 use crate::tags::{Nonce, Tag};
@@ -17,8 +17,11 @@ const JOURNAL_LIFE: Duration = Duration::from_secs(600);
 /// Keys that a walk through the server asks for, and removes, at once.
 const WALK: usize = 1000;
 
-fn journal(namespace: &str) -> String {
-    format!("{namespace}.journal")
+pub(super) fn journal(of: Of, namespace: &str) -> String {
+    match of {
+        Of::Tags => format!("{namespace}.journal"),
+        Of::Keys => format!("{namespace}.journal.keys"),
+    }
 }
 
 impl Redis {
@@ -92,19 +95,22 @@ impl Redis {
 
     pub(crate) async fn position(
         &self,
+        of: Of,
         namespace: &str,
         random: &str,
         deadline: Instant,
     ) -> Result<Position, StoreError> {
         let life = millis(JOURNAL_LIFE).to_string();
         let args = [random.as_bytes(), life.as_bytes()];
-        let reply = self.of_journal(namespace, &scripts::POSITION, &[], &args, deadline).await?;
-        let (identity, sequence): (String, String) = ::redis::from_redis_value(reply)
-            .map_err(|_| StoreError::Server("unexpected reply about the journal".to_owned()))?;
+        let journal = journal(of, namespace);
+        let reply = self.of_journal(&journal, &scripts::POSITION, &[], &args, deadline).await?;
+        let (identity, sequence, server_ms): (String, String, u64) =
+            ::redis::from_redis_value(reply)
+                .map_err(|_| StoreError::Server("unexpected reply about a journal".to_owned()))?;
         let sequence = sequence
             .parse()
             .map_err(|_| StoreError::Server("the journal has no sequence".to_owned()))?;
-        Ok(Position { identity, sequence })
+        Ok(Position { identity, sequence, server_ms })
     }
 
     pub(crate) async fn is_clean(
@@ -114,10 +120,37 @@ impl Redis {
         tags: &[Tag],
         deadline: Instant,
     ) -> Result<bool, StoreError> {
+        let names: Vec<&str> = tags.iter().map(Tag::name).collect();
+        self.clean(&journal(Of::Tags, namespace), since, &names, false, deadline).await
+    }
+
+    pub(crate) async fn is_untouched(
+        &self,
+        namespace: &str,
+        since: &Position,
+        key: &Key,
+        then_note: bool,
+        deadline: Instant,
+    ) -> Result<bool, StoreError> {
+        self.clean(&journal(Of::Keys, namespace), since, &[key.name()], then_note, deadline).await
+    }
+
+    async fn clean(
+        &self,
+        journal: &str,
+        since: &Position,
+        names: &[&str],
+        then_note: bool,
+        deadline: Instant,
+    ) -> Result<bool, StoreError> {
         let sequence = since.sequence.to_string();
+        let [most, trimmed] = journal_bounds();
+        let note: &[u8] = if then_note { b"note" } else { b"" };
         let mut args = vec![since.identity.as_bytes(), sequence.as_bytes()];
-        args.extend(tags.iter().map(|tag| tag.name().as_bytes()));
-        let reply = self.of_journal(namespace, &scripts::CLEAN, &[], &args, deadline).await?;
+        args.extend([most.as_bytes(), trimmed.as_bytes(), note]);
+        args.extend(names.iter().map(|name| name.as_bytes()));
+        let script = if then_note { &scripts::CLEAN_AND_NOTE } else { &scripts::CLEAN };
+        let reply = self.of_journal(journal, script, &[], &args, deadline).await?;
         Ok(reply == Value::Int(1))
     }
 
@@ -132,13 +165,14 @@ impl Redis {
             Touch::Invalidate => b"invalidate",
             Touch::Expire => b"expire",
         };
-        let (most, trimmed) = (journal::MOST.to_string(), journal::TRIMMED.to_string());
+        let [most, trimmed] = journal_bounds();
+        let journal = journal(Of::Tags, namespace);
         let mut outcome = Ok(());
         for tags in tags.chunks(MOST_AT_ONCE) {
             let keys: Vec<&str> = tags.iter().map(Tag::key).collect();
             let mut args = vec![what, most.as_bytes(), trimmed.as_bytes()];
             args.extend(tags.iter().map(|tag| tag.name().as_bytes()));
-            let sent = self.of_journal(namespace, &scripts::TAGS, &keys, &args, deadline).await;
+            let sent = self.of_journal(&journal, &scripts::TAGS, &keys, &args, deadline).await;
             // All are attempted, whatever becomes of the first.
             outcome = outcome.and(sent.map(drop));
         }
@@ -146,16 +180,17 @@ impl Redis {
     }
 
     /// Two walks. Whoever computes when this begins loses its lease in the first, unless it has
-    /// committed by then, and then its entry is there before the second begins.
+    /// committed by then, and then its entry is there before the second begins. The journals go before: what a body has
+    /// at hand for other keys has no lease yet, and is refused from then on.
     pub(crate) async fn clear(&self, namespace: &str) -> Result<(), StoreError> {
+        let mut del = ::redis::cmd("UNLINK");
+        del.arg(&[Of::Tags, Of::Keys].map(|of| journal(of, namespace)));
+        let pool = self.link.pool()?;
+        self.link.send(&pool, 0, &del, self.next_deadline()).await?;
         for _ in 0..2 {
             self.clear_what_matches(&format!("{namespace}:{{*")).await?;
         }
-        self.clear_what_matches(&format!("{namespace}.tag:{{*")).await?;
-        let mut del = ::redis::cmd("UNLINK");
-        del.arg(journal(namespace));
-        let pool = self.link.pool()?;
-        self.link.send(&pool, 0, &del, self.next_deadline()).await.map(drop)
+        self.clear_what_matches(&format!("{namespace}.tag:{{*")).await
     }
 
     async fn clear_what_matches(&self, pattern: &str) -> Result<(), StoreError> {
@@ -185,18 +220,28 @@ impl Redis {
 
     async fn of_journal(
         &self,
-        namespace: &str,
+        journal: &str,
         script: &scripts::Script,
         tags: &[&str],
         args: &[&[u8]],
         deadline: Instant,
     ) -> Result<Value, StoreError> {
         let pool = self.link.pool()?;
-        let journal = journal(namespace);
-        let lane = lane_of(&journal, pool.lanes());
-        let mut keys = vec![journal.as_str()];
+        let lane = lane_of(journal, pool.lanes());
+        let mut keys = vec![journal];
         keys.extend(tags);
         self.link.script(&pool, lane, script, &keys, args, deadline).await
+    }
+
+    /// As a rehearsal of what values for other keys need: see `check`.
+    pub(super) async fn rehearse_journal_of_keys(
+        &self,
+        namespace: &str,
+        key: &Key,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let position = self.position(Of::Keys, namespace, "rehearsal", deadline).await?;
+        self.is_untouched(namespace, &position, key, true, deadline).await.map(drop)
     }
 
     /// As a rehearsal of what tags need: see `check`.
@@ -206,7 +251,7 @@ impl Redis {
         tags: &[Tag],
         deadline: Instant,
     ) -> Result<(), StoreError> {
-        let position = self.position(namespace, "rehearsal", deadline).await?;
+        let position = self.position(Of::Tags, namespace, "rehearsal", deadline).await?;
         self.is_clean(namespace, &position, tags, deadline).await?;
         self.touch_tags(namespace, tags, Touch::Expire, deadline).await?;
         self.touch_tags(namespace, tags, Touch::Invalidate, deadline).await

@@ -5,6 +5,7 @@
 mod arcs;
 mod errors;
 mod executors;
+mod fills;
 mod keys;
 mod loaded;
 mod per_call;

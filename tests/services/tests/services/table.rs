@@ -31,13 +31,18 @@ impl<K: Ord, V: Clone> Table<K, V> {
 
     /// Read first, and then held by the gate: what is in flight is old.
     pub(crate) async fn read(&self, key: &K) -> Option<V> {
-        let row = self.rows().get(key).cloned();
+        let row = self.read_now(key);
         self.0.gate.pass().await;
         row
     }
 
     pub(crate) fn write(&self, key: K, value: V) {
         self.rows().insert(key, value);
+    }
+
+    /// As it is now, past the gate.
+    pub(crate) fn read_now(&self, key: &K) -> Option<V> {
+        self.rows().get(key).cloned()
     }
 
     /// As many as bodies, in a service whose bodies read once.

@@ -4,6 +4,8 @@ mod clearing;
 mod errors;
 mod finality;
 mod leases;
+mod primes;
+mod puts;
 mod tags;
 mod values;
 mod work;
@@ -112,6 +114,28 @@ on_every_backend! {
         an_entry_has_at_most_32_tags,
         c1_a_cache_is_cleared,
         c1_a_clearable_cache_is_cleared,
+    }
+    primes {
+        c4_a_list_primes_its_users_for_every_process,
+        c1_what_another_process_touches_during_the_body_is_not_primed,
+        c1_clearing_during_the_body_keeps_primes_away,
+        c1_a_prime_is_left_to_the_process_that_computes,
+        c1_a_prime_takes_no_newer_values_place,
+        c1_a_prime_has_the_tags_of_both,
+        c3_a_prime_is_as_old_as_its_body,
+        two_hundred_are_primed_at_once,
+    }
+    puts {
+        c1_what_is_put_is_served_in_every_process,
+        c1_what_another_process_touches_during_the_body_is_not_put,
+        c1_clearing_during_the_body_keeps_a_put_away,
+        c1_two_writers_leave_the_last_value_or_none,
+        c1_many_writers_of_one_row_leave_the_last_value_or_none,
+        c1_who_computes_meanwhile_is_not_stored,
+        c1_a_list_that_was_read_before_does_not_prime_what_is_put_behind,
+        c1_a_put_reaches_every_entry_under_its_key,
+        c1_a_failed_or_dropped_writer_invalidates,
+        c3_what_is_put_is_as_old_as_its_body,
     }
     leases {
         c1_after_a_failure_calls_compute_without_writing,

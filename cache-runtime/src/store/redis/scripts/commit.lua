@@ -1,6 +1,7 @@
 -- Stores an entry and ends the lease, if it is still exactly the caller's. Absence means refuse.
--- A live entry of another fingerprint is kept behind; both then end at the earlier of their ends.
--- KEYS: value, lease. ARGV: content, entry, end in ms, fingerprint. Offsets: see entry.rs.
+-- A live entry of another fingerprint is kept behind; both then end at the earlier of their ends. Not so where this one
+-- is to stand alone.
+-- KEYS: value, lease. ARGV: content, entry, end in ms, fingerprint, 'alone' or ''. Offsets: see entry.rs.
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 'refused' end
 local time = redis.call('TIME')
 local ends = tonumber(ARGV[3])
@@ -10,7 +11,7 @@ local behind = ''
 local size = redis.call('STRLEN', KEYS[1])
 local from = 0
 for _ = 1, 2 do
-  if from + 68 > size then break end
+  if ARGV[5] == 'alone' or from + 68 > size then break end
   local head = redis.call('GETRANGE', KEYS[1], from, from + 47)
   if string.sub(head, 1, 4) ~= 'rce\1' then break end
   local length = struct.unpack('<I4', head, 5)

@@ -1,6 +1,7 @@
 -- Ends the lease and makes every entry under the key due at once. Offsets: see entry.rs.
--- KEYS: value, lease.
--- The deletion stands first also because a script that has written once is no longer refused for
+-- KEYS: value, lease, journal. ARGV: most names in the journal, how many are trimmed at once.
+note(KEYS[3], ARGV[1], ARGV[2], {KEYS[1]})
+-- The deletion stands before what writes also because a script that has written once is no longer refused for
 -- want of memory.
 redis.call('DEL', KEYS[2])
 local size = redis.call('STRLEN', KEYS[1])
