@@ -119,6 +119,24 @@ async fn c5_the_server_is_stopped() {
     works_again(&cache, &gate).await;
 }
 
+/// Each of a thousand calls would wait for its deadline twice.
+#[tokio::test]
+async fn c5_a_server_that_does_not_answer_is_left_alone() {
+    let server = RedisServer::start();
+    let (cache, gate) = (connect_hastily(&server.url()).await, Gate::open());
+    works_again(&cache, &gate).await;
+    server.pause();
+    let (started, before) = (Instant::now(), gate.runs());
+    for call in 1..=1_000 {
+        assert_eq!(load(42, &cache, &gate).await, before + call);
+    }
+    assert!(started.elapsed() < SOON * 2, "{:?}", started.elapsed());
+    // An invalidation is tried all the same, and finds out when it answers again.
+    assert!(load_entry(42, &cache).invalidate().await.unwrap_err().is_unconfirmed());
+    server.resume();
+    works_again(&cache, &gate).await;
+}
+
 #[tokio::test]
 async fn c5_the_server_is_stopped_at_start() {
     let server = RedisServer::start();

@@ -21,6 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::StoreError;
 use super::Refusal;
+use super::breaker::{Admission, Breaker, Changed};
 use super::scripts::Script;
 use super::watch::Watcher;
 use crate::clock::ServerClock;
@@ -55,6 +56,8 @@ pub(crate) struct Pool {
     /// Ends that task with the pool.
     _end: DropGuard,
     lanes: Vec<Arc<Lane>>,
+    breaker: Breaker,
+    address: Arc<str>,
     pub(crate) watcher: Watcher,
     pub(crate) clock: Arc<ServerClock>,
     sampling: Arc<AtomicBool>,
@@ -83,6 +86,22 @@ impl Pool {
 
     fn tracked_lane(&self) -> usize {
         self.lanes.len() - 1
+    }
+
+    fn answered(&self) {
+        if self.breaker.answered() == Changed::Closed {
+            tracing::info!(target: "redis_cached", address = &*self.address, "the store answers again");
+        }
+    }
+
+    fn unanswered(&self, admission: Admission) {
+        if self.breaker.unanswered(admission, Instant::now()) == Changed::Opened {
+            tracing::warn!(
+                target: "redis_cached", address = &*self.address,
+                "the store does not answer; it is asked now and then whether it does, and cached functions run their \
+                 bodies meanwhile"
+            );
+        }
     }
 }
 
@@ -138,6 +157,8 @@ impl Link {
             alive: watched,
             _end: end.drop_guard(),
             lanes: (0..=self.limits.connections).map(|_| Arc::new(lane())).collect(),
+            breaker: Breaker::default(),
+            address,
             watcher: Watcher::default(),
             clock: Arc::new(ServerClock::new()),
             sampling: Arc::default(),
@@ -154,17 +175,37 @@ impl Link {
         cmd: &Cmd,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
-        self.send_times(pool, lane, cmd, 2, deadline).await
+        self.send_as(pool, lane, cmd, Sending::REPEATABLE, deadline).await
     }
 
-    async fn send_times(
+    /// As [`send`](Self::send), also to a server that has not answered lately.
+    pub(crate) async fn send_unrefused(
         &self,
         pool: &Pool,
         lane: usize,
         cmd: &Cmd,
-        times: usize,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
+        let sending = Sending { unrefused: true, ..Sending::REPEATABLE };
+        self.send_as(pool, lane, cmd, sending, deadline).await
+    }
+
+    async fn send_as(
+        &self,
+        pool: &Pool,
+        lane: usize,
+        cmd: &Cmd,
+        sending: Sending,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
+        let times = if sending.repeatable { 2 } else { 1 };
+        let admission = pool.breaker.admission(Instant::now);
+        if admission == Admission::Refused && !sending.unrefused {
+            return Err(StoreError::Unconnected(
+                "the server has not answered lately, and is asked again soon".to_owned(),
+            ));
+        }
+        let sent = Instant::now();
         let attempt = async {
             match self.send_once(pool, lane, cmd).await {
                 Err(Failure::Lost(_)) if times > 1 => self.send_once(pool, lane, cmd).await,
@@ -174,14 +215,23 @@ impl Link {
         match tokio::time::timeout_at(deadline, attempt).await {
             Ok(Ok(value)) => {
                 pool.lanes[lane].timeouts.store(0, Ordering::Relaxed);
+                pool.answered();
                 Ok(value)
             }
             Ok(Err(Failure::Lost(text) | Failure::Unconnected(text))) => {
+                pool.unanswered(admission);
                 Err(StoreError::Unconnected(text))
             }
-            Ok(Err(Failure::Server(text))) => Err(StoreError::Server(text)),
+            Ok(Err(Failure::Server(text))) => {
+                pool.answered();
+                Err(StoreError::Server(text))
+            }
             Err(_) => {
                 pool.lanes[lane].timed_out();
+                // Others may have used most of the time up, and a large value takes its own.
+                if sent.elapsed() >= self.limits.deadline / 2 && !sending.large {
+                    pool.unanswered(admission);
+                }
                 Err(StoreError::Deadline(self.limits.deadline))
             }
         }
@@ -216,11 +266,11 @@ impl Link {
             cmd
         };
         let by_hash = command("EVALSHA", &script.hash);
-        let times = if script.repeatable { 2 } else { 1 };
-        match self.send_times(pool, lane, &by_hash, times, deadline).await {
+        let sending = script.sending(args);
+        match self.send_as(pool, lane, &by_hash, sending, deadline).await {
             Err(StoreError::Server(text)) if text.starts_with("NOSCRIPT") => {
                 let by_text = command("EVAL", script.source);
-                self.send_times(pool, lane, &by_text, times, deadline).await
+                self.send_as(pool, lane, &by_text, sending, deadline).await
             }
             other => other,
         }
@@ -335,6 +385,21 @@ impl Link {
             sampling.store(false, Ordering::Release);
         });
     }
+}
+
+/// How a command is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sending {
+    /// Once more, where the connection was lost on the way.
+    pub(super) repeatable: bool,
+    /// Also to a server that has not answered lately: an invalidation is not given up before it was tried.
+    pub(super) unrefused: bool,
+    /// It takes its time by its size.
+    pub(super) large: bool,
+}
+
+impl Sending {
+    const REPEATABLE: Self = Self { repeatable: true, unrefused: false, large: false };
 }
 
 enum Started {

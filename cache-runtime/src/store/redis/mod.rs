@@ -1,5 +1,6 @@
 //! The steps of the protocol as Redis commands. Redis 7 or later.
 
+mod breaker;
 mod connection;
 mod scripts;
 mod tagged;
@@ -279,7 +280,7 @@ impl Redis {
 
     pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), StoreError> {
         let pool = self.link.pool()?;
-        self.link.send(&pool, 0, &::redis::cmd("PING"), deadline).await.map(drop)
+        self.link.send_unrefused(&pool, 0, &::redis::cmd("PING"), deadline).await.map(drop)
     }
 
     /// Connects every lane and runs a script that touches one key of the namespace, so that a wrong

@@ -2,6 +2,11 @@
 
 use std::sync::LazyLock;
 
+use super::connection::Sending;
+
+/// From so many bytes on an argument takes its time.
+const LARGE: usize = 64 << 10;
+
 pub(crate) struct Script {
     pub(crate) source: &'static str,
     pub(crate) hash: String,
@@ -13,6 +18,15 @@ pub(crate) struct Script {
 impl Script {
     fn new(source: &'static str, repeatable: bool) -> Self {
         Self { source, repeatable, hash: ::redis::Script::new(source).get_hash().to_owned() }
+    }
+
+    pub(super) fn sending(&self, args: &[&[u8]]) -> Sending {
+        let invalidates = [&*INVALIDATE, &*EXPIRE, &*TAGS].iter().any(|one| std::ptr::eq(*one, self));
+        Sending {
+            repeatable: self.repeatable,
+            unrefused: invalidates,
+            large: args.iter().any(|arg| arg.len() > LARGE),
+        }
     }
 }
 
