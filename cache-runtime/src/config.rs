@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::IntoConnectionInfo;
+use ::redis::{ConnectionAddr, IntoConnectionInfo};
 
 use crate::by_hand::Boxed;
 use crate::cache::Cache;
@@ -34,6 +34,14 @@ pub struct Builder {
     refreshes: usize,
     memory_capacity: usize,
     clearable: bool,
+    tls: Tls,
+}
+
+/// Whom it trusts, and by what it shows who it is; as PEM.
+#[derive(Clone, Default)]
+pub(crate) struct Tls {
+    pub(crate) roots: Option<Vec<u8>>,
+    pub(crate) client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// What the rest of the runtime needs to know of the configuration.
@@ -58,6 +66,7 @@ impl Default for Builder {
             refreshes: 256,
             memory_capacity: MEMORY_CAPACITY,
             clearable: false,
+            tls: Tls::default(),
         }
     }
 }
@@ -72,8 +81,8 @@ impl Default for Settings {
 impl Builder {
     /// Where the values live. Default: `redis://127.0.0.1/`.
     ///
-    /// `redis://[user:password@]host[:port][/db]`, `unix:///path/to.sock[?db=1]`, or `memory://` for
-    /// an embedded store inside this process.
+    /// `redis://[user:password@]host[:port][/db]`, `rediss://…` for TLS (with the feature `tls`),
+    /// `unix:///path/to.sock[?db=1]`, or `memory://` for an embedded store inside this process.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
         self
@@ -133,6 +142,28 @@ impl Builder {
         self
     }
 
+    /// The certificates of the authorities whose servers are trusted over `rediss://`, as PEM. Default: those that this
+    /// machine trusts.
+    ///
+    /// The name or address in the url has to be one of the certificate's.
+    #[cfg(feature = "tls")]
+    pub fn tls_root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.roots = Some(pem.into());
+        self
+    }
+
+    /// The certificate by which this client shows over `rediss://` who it is, with its chain, and its key, as PEM. Default:
+    /// none.
+    #[cfg(feature = "tls")]
+    pub fn tls_client_certificate(
+        mut self,
+        certificate: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.tls.client = Some((certificate.into(), key.into()));
+        self
+    }
+
     /// Builds the cache and tries to connect.
     ///
     /// A server that can't be reached is no error: it may be starting, and until it is there the
@@ -140,7 +171,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// A url, namespace or setting that can't be used; wrong credentials; a missing permission.
+    /// A url, namespace or setting that can't be used; wrong credentials; a missing permission; a certificate that is not
+    /// trusted, on either side.
     ///
     /// # Cancel safety
     ///
@@ -165,7 +197,13 @@ impl Builder {
             Some(("redis" | "unix" | "redis+unix" | "valkey", _)) => {
                 Store::Redis(Box::new(self.connect().await?))
             }
-            Some(("rediss" | "redis-sentinel" | "redis-cluster", _)) => {
+            Some(("rediss", _)) if cfg!(feature = "tls") => {
+                Store::Redis(Box::new(self.connect().await?))
+            }
+            Some(("rediss", _)) => {
+                return Err(self.bad_url("it needs the feature `tls` of `redis-cached`").into());
+            }
+            Some(("redis-sentinel" | "redis-cluster", _)) => {
                 return Err(self.bad_url("this scheme is not supported yet").into());
             }
             _ => return Err(self.bad_url("its scheme is not known").into()),
@@ -211,12 +249,21 @@ impl Builder {
             deadline: self.deadline,
             connect: self.connect_timeout,
         };
-        let redis = Redis::new(info, limits).map_err(|error| self.bad_url(&error.to_string()))?;
+        let speaks_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         let url = redact(&self.url);
+        let redis = Redis::new(info, limits, &self.tls).map_err(|error| {
+            let why = error.to_string();
+            if speaks_tls {
+                BuildErrorKind::Certificate { url: url.clone(), why }
+            } else {
+                self.bad_url(&why)
+            }
+        })?;
         match redis.check(&self.namespace).await {
             Ok(()) => Ok(redis),
             Err(Refusal::Authentication(why)) => Err(BuildErrorKind::Authentication { url, why }),
             Err(Refusal::Permission(why)) => Err(BuildErrorKind::Permission { url, why }),
+            Err(Refusal::Certificate(why)) => Err(BuildErrorKind::Certificate { url, why }),
             Err(Refusal::Other(why)) => Err(BuildErrorKind::Server { url, why }),
             Err(Refusal::Unreachable(why)) => {
                 tracing::debug!(target: "redis_cached", url, why, "built without the store");
@@ -241,7 +288,7 @@ impl fmt::Debug for Builder {
             .field("max_refreshes", &self.refreshes)
             .field("memory_capacity", &self.memory_capacity)
             .field("clearable", &self.clearable)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,7 @@ pub struct BuildError(#[from] pub(crate) BuildErrorKind);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildErrorKind {
     #[error(
-        "the url {url:?} can't be used: {why}; write it as `redis://[user:password@]host[:port][/db]`, `unix:///path/to.sock` or `memory://`"
+        "the url {url:?} can't be used: {why}; write it as `redis://[user:password@]host[:port][/db]`, `rediss://…`, `unix:///path/to.sock` or `memory://`"
     )]
     Url { url: String, why: String },
     #[error(
@@ -31,6 +31,10 @@ pub(crate) enum BuildErrorKind {
         "the user of {url} lacks a permission: {why}; on the keys of the namespace (`ns:*`, `ns.tag:*` and `ns.journal*`) it needs the commands get, mget, set, del, exists, strlen, getrange, setrange, pttl, pexpire, zadd, zcard, zincrby, zrange, zremrangebyscore, zscore, time, eval, evalsha, hello, ping, and client|tracking to wait without polling"
     )]
     Permission { url: String, why: String },
+    #[error(
+        "the server at {url} and this program do not trust each other: {why}; check the name in the url, `tls_root_certificates` and `tls_client_certificate`"
+    )]
+    Certificate { url: String, why: String },
     #[error("the server at {url} can't be used: {why}")]
     Server { url: String, why: String },
     #[error(
@@ -64,6 +68,12 @@ impl BuildError {
     #[must_use]
     pub fn is_permission(&self) -> bool {
         matches!(self.0, BuildErrorKind::Permission { .. })
+    }
+
+    /// A certificate is not trusted, of the server or of this client, or is missing; or no TLS is spoken there.
+    #[must_use]
+    pub fn is_certificate(&self) -> bool {
+        matches!(self.0, BuildErrorKind::Certificate { .. })
     }
 
     /// [`init`](crate::init) was called a second time.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits for a time: it waits for an event, or asks again until a generous deadline.
 
+mod certificates;
 mod gate;
 mod helper;
 mod monitor;
@@ -9,6 +10,7 @@ mod patience;
 mod server;
 mod told;
 
+pub use certificates::Certificates;
 pub use gate::Gate;
 pub use helper::{Helper, orders, role, tell};
 pub use monitor::{Monitor, Seen};

@@ -11,7 +11,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client};
 use tempfile::TempDir;
 
-use crate::PATIENCE;
+use crate::{Certificates, PATIENCE};
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct RedisServer {
     port: u16,
     dir: TempDir,
     password: Option<String>,
+    /// Whether it speaks TLS on its port.
+    tls: bool,
     arguments: Vec<String>,
     process: Option<Child>,
 }
@@ -71,7 +73,7 @@ impl RedisServer {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_kind(kind: Kind) -> Self {
-        Self::launch(kind, None, &[])
+        Self::launch(kind, None, false, &[])
     }
 
     /// Starts a server that asks for a password.
@@ -81,7 +83,7 @@ impl RedisServer {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with_password(password: &str) -> Self {
-        Self::launch(Kind::Redis, Some(password), &[])
+        Self::launch(Kind::Redis, Some(password), false, &[])
     }
 
     /// Starts a server with more arguments (`["--maxmemory", "10mb"]`).
@@ -91,15 +93,38 @@ impl RedisServer {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
-        Self::launch(Kind::Redis, None, arguments)
+        Self::launch(Kind::Redis, None, false, arguments)
     }
 
-    fn launch(kind: Kind, password: Option<&str>, arguments: &[&str]) -> Self {
+    /// Starts a server that speaks TLS on its port, with these certificates; whether it wants some of its clients, too.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with_tls(certificates: &Certificates, of_clients: bool) -> Self {
+        let file = |name| certificates.file(name).display().to_string();
+        let (root, certificate, key) = (file("root.pem"), file("server.pem"), file("server.key"));
+        let arguments = [
+            "--tls-ca-cert-file",
+            &root,
+            "--tls-cert-file",
+            &certificate,
+            "--tls-key-file",
+            &key,
+            "--tls-auth-clients",
+            if of_clients { "yes" } else { "no" },
+        ];
+        Self::launch(Kind::Redis, None, true, &arguments)
+    }
+
+    fn launch(kind: Kind, password: Option<&str>, tls: bool, arguments: &[&str]) -> Self {
         let mut server = Self {
             kind,
             port: 0,
             dir: TempDir::new().expect("a temporary directory"),
             password: password.map(str::to_owned),
+            tls,
             arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
             process: None,
         };
@@ -151,10 +176,11 @@ impl RedisServer {
     /// Where it is reached over TCP.
     #[must_use]
     pub fn url(&self) -> String {
-        let Self { port, password, .. } = self;
+        let Self { port, password, tls, .. } = self;
+        let scheme = if *tls { "rediss" } else { "redis" };
         match password {
-            Some(password) => format!("redis://:{password}@127.0.0.1:{port}/"),
-            None => format!("redis://127.0.0.1:{port}/"),
+            Some(password) => format!("{scheme}://:{password}@127.0.0.1:{port}/"),
+            None => format!("{scheme}://127.0.0.1:{port}/"),
         }
     }
 
@@ -202,7 +228,9 @@ impl RedisServer {
         let mut command = Command::new(self.kind.program());
         command
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--port", &self.port.to_string(), "--daemonize", "no"])
+            .args([if self.tls { "--tls-port" } else { "--port" }, &self.port.to_string()])
+            .args(if self.tls { &["--port", "0"][..] } else { &[] })
+            .args(["--daemonize", "no"])
             .arg("--unixsocket")
             .arg(self.socket())
             .arg("--dir")

@@ -15,6 +15,7 @@ mod setup;
 mod signatures;
 mod stage;
 mod tagging;
+mod tls;
 mod unwanted;
 mod wire;
 mod writes;

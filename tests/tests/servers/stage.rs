@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis_cached::{Builder, Cache, redis_cached};
-use redis_cached_tests::{Gate, Kind, RedisServer};
+use redis_cached_tests::{Certificates, Gate, Kind, RedisServer};
 
 /// What stores the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,15 +11,17 @@ pub(crate) enum Backend {
     Memory,
     Tcp,
     Unix,
+    Tls,
     Valkey,
     Redis8,
 }
 
 impl Backend {
-    fn server(self) -> Option<RedisServer> {
+    fn server(self, certificates: &Certificates) -> Option<RedisServer> {
         match self {
             Self::Memory => None,
             Self::Tcp | Self::Unix => Some(RedisServer::start()),
+            Self::Tls => Some(RedisServer::start_with_tls(certificates, true)),
             Self::Valkey => Some(RedisServer::start_kind(Kind::Valkey)),
             Self::Redis8 => Some(RedisServer::start_kind(Kind::Redis8)),
         }
@@ -30,23 +32,30 @@ impl Backend {
 pub(crate) struct Stage {
     pub(crate) backend: Backend,
     server: Option<RedisServer>,
+    certificates: Certificates,
     /// The embedded store lives inside its cache.
     embedded: Option<Cache>,
 }
 
 impl Stage {
     pub(crate) async fn new(backend: Backend) -> Self {
-        let server = backend.server();
+        let certificates = Certificates::new();
+        let server = backend.server(&certificates);
         let embedded = if server.is_none() { Some(connect("memory://").await) } else { None };
-        Self { backend, server, embedded }
+        Self { backend, server, certificates, embedded }
     }
 
-    fn url(&self) -> String {
-        match &self.server {
+    fn builder(&self) -> Builder {
+        let url = match &self.server {
             Some(server) if self.backend == Backend::Unix => server.unix_url(),
             Some(server) => server.url(),
             None => "memory://".to_owned(),
-        }
+        };
+        let read = |name| self.certificates.read(name);
+        patient()
+            .url(url)
+            .tls_root_certificates(read("root.pem"))
+            .tls_client_certificate(read("client.pem"), read("client.key"))
     }
 
     /// A cache that shares nothing with the others but the store: it stands for another process.
@@ -54,16 +63,13 @@ impl Stage {
     pub(crate) async fn cache(&self) -> Cache {
         match &self.embedded {
             Some(embedded) => embedded.clone(),
-            None => connect(&self.url()).await,
+            None => self.builder().build().await.expect("the server is up"),
         }
     }
 
     /// As [`two`](Self::two), built `clearable`.
     pub(crate) async fn two_clearable(&self) -> (Cache, Cache) {
-        let build = async || {
-            let builder = patient().url(self.url()).clearable();
-            builder.build().await.expect("the server is up")
-        };
+        let build = async || self.builder().clearable().build().await.expect("the server is up");
         let first = build().await;
         if self.embedded.is_some() { (first.clone(), first) } else { (first, build().await) }
     }

@@ -23,8 +23,10 @@ use super::super::StoreError;
 use super::Refusal;
 use super::breaker::{Admission, Breaker, Changed};
 use super::scripts::Script;
+use super::tls;
 use super::watch::Watcher;
 use crate::clock::ServerClock;
+use crate::config::Tls;
 use crate::sync::lock;
 
 /// As many living runtimes may have connections at a time; the oldest loses them first.
@@ -106,13 +108,13 @@ impl Pool {
 }
 
 impl Link {
-    pub(crate) fn new(info: ConnectionInfo, limits: Limits) -> Result<Self, RedisError> {
+    pub(crate) fn new(info: ConnectionInfo, limits: Limits, tls: &Tls) -> Result<Self, RedisError> {
         let keepalive = TcpKeepalive::new()
             .with_time(Duration::from_secs(10))
             .with_interval(Duration::from_secs(5));
         let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
         let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_tcp_settings(tcp).set_redis_settings(redis))?;
+        let client = tls::client(info.set_tcp_settings(tcp).set_redis_settings(redis), tls)?;
         Ok(Self { client, limits, pools: RwLock::default() })
     }
 
@@ -539,6 +541,9 @@ async fn sample(
 
 impl Refusal {
     fn from_connecting(error: &RedisError) -> Self {
+        if let Some(why) = tls::refusal(error) {
+            return Self::Certificate(why);
+        }
         match error.kind() {
             ErrorKind::AuthenticationFailed => Self::Authentication(server_text(error)),
             ErrorKind::Server(ServerErrorKind::NoPerm) => Self::Permission(server_text(error)),
@@ -554,6 +559,9 @@ impl Refusal {
             Self::Unreachable(text) => format!("the server can't be reached: {text}"),
             Self::Authentication(text) => format!("the server refuses the credentials: {text}"),
             Self::Permission(text) => format!("the user lacks a permission: {text}"),
+            Self::Certificate(text) => {
+                format!("no trust between the server and this program: {text}")
+            }
             Self::Other(text) => text.clone(),
         }
     }

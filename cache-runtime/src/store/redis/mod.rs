@@ -4,6 +4,7 @@ mod breaker;
 mod connection;
 mod scripts;
 mod tagged;
+mod tls;
 mod watch;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use super::{Claim, Commit, FIRST_PASS, Granted, Old, Polling, Seize, StoreError, Take, Waited};
 use crate::codec;
 use crate::codec::compression::Compressed;
+use crate::config::Tls;
 use crate::entry::{self, Judged, Label, Life, Written};
 use crate::freshness::millis;
 use crate::journal::{self, Of};
@@ -34,8 +36,12 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    pub(crate) fn new(info: ConnectionInfo, limits: Limits) -> Result<Self, ::redis::RedisError> {
-        Ok(Self { link: Link::new(info, limits)? })
+    pub(crate) fn new(
+        info: ConnectionInfo,
+        limits: Limits,
+        tls: &Tls,
+    ) -> Result<Self, ::redis::RedisError> {
+        Ok(Self { link: Link::new(info, limits, tls)? })
     }
 
     async fn get(&self, key: &Key, deadline: Instant) -> Result<Vec<u8>, StoreError> {
@@ -399,6 +405,8 @@ pub(crate) enum Refusal {
     Unreachable(String),
     Authentication(String),
     Permission(String),
+    /// TLS was refused, by either side.
+    Certificate(String),
     Other(String),
 }
 

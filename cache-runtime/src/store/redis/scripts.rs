@@ -21,7 +21,8 @@ impl Script {
     }
 
     pub(super) fn sending(&self, args: &[&[u8]]) -> Sending {
-        let invalidates = [&*INVALIDATE, &*EXPIRE, &*TAGS].iter().any(|one| std::ptr::eq(*one, self));
+        let invalidates =
+            [&*INVALIDATE, &*EXPIRE, &*TAGS].iter().any(|one| std::ptr::eq(*one, self));
         Sending {
             repeatable: self.repeatable,
             unrefused: invalidates,

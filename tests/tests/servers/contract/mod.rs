@@ -34,6 +34,7 @@ macro_rules! on_every_backend {
         on!(memory, Memory: $($tests)+);
         on!(tcp, Tcp: $($tests)+);
         on!(unix, Unix: $($tests)+);
+        on!(tls, Tls: $($tests)+);
         on!(valkey, Valkey: $($tests)+);
         on!(redis8, Redis8: $($tests)+);
     };
