@@ -6,6 +6,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis_cached::{Cache, State, redis_cached};
 use redis_cached_tests::{Gate, RedisServer, eventually, in_time};
+use tokio::runtime::Handle;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::Instant;
 
@@ -135,6 +136,37 @@ async fn c5_a_server_that_does_not_answer_is_left_alone() {
     assert!(load_entry(42, &cache).invalidate().await.unwrap_err().is_unconfirmed());
     server.resume();
     works_again(&cache, &gate).await;
+}
+
+/// Neither tasks nor memory pile up behind calls that the server does not answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c5_a_hundred_thousand_calls_leave_nothing_behind() {
+    let server = RedisServer::start();
+    let (cache, gate) = (connect_hastily(&server.url()).await, Gate::open());
+    works_again(&cache, &gate).await;
+    server.pause();
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let (tasks_before, memory_before) = (tasks(), resident_memory());
+    for round in 0..100 {
+        let mut calls = JoinSet::new();
+        for id in 0..1_000 {
+            let (cache, gate) = (cache.clone(), gate.clone());
+            calls.spawn(async move { load(round * 1_000 + id, &cache, &gate).await });
+        }
+        in_time("all are answered", calls.join_all()).await;
+        // A lease that may have been taken is given back behind the caller, within one deadline.
+        eventually("no task is left", async || tasks() < tasks_before + 32).await;
+    }
+    let grown = resident_memory().saturating_sub(memory_before);
+    assert!(grown < 64 << 20, "{grown} bytes");
+    server.resume();
+    works_again(&cache, &gate).await;
+}
+
+fn resident_memory() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").expect("this is Linux");
+    let resident = pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    resident.expect("it is the second number") * 4096
 }
 
 #[tokio::test]
