@@ -27,6 +27,9 @@ pub mod docs {
     #[doc = include_str!("../docs/from-hand-written.md")]
     pub mod from_hand_written {}
 
+    #[doc = include_str!("../docs/operations.md")]
+    pub mod operations {}
+
     #[doc = include_str!("../docs/promises.md")]
     pub mod promises {}
 }

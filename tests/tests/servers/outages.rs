@@ -146,7 +146,8 @@ async fn c5_a_server_that_does_not_answer_is_left_alone() {
     let text = told.text();
     drop(told);
     assert!(text.contains("has not answered lately"), "nobody is kept from it");
-    let waited = text.matches("no answer within").count() + text.matches("not connected within").count();
+    let waited =
+        text.matches("no answer within").count() + text.matches("not connected within").count();
     assert!(waited < 20, "{waited} of 15,000 calls have waited");
     // An invalidation is tried all the same, and finds out when it answers again.
     assert!(load_entry(42, &cache).invalidate().await.unwrap_err().is_unconfirmed());

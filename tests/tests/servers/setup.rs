@@ -5,7 +5,7 @@ use std::error::Error as _;
 use redis_cached::{BuildError, Cache};
 use redis_cached_tests::{Gate, RedisServer};
 
-use crate::stage::{connect, hits, load};
+use crate::stage::{connect, hits, load, patient};
 
 const SECRET: &str = "hunter2-s3cret";
 
@@ -75,51 +75,37 @@ async fn a_missing_permission_is_loud() {
     }
 }
 
+/// The rule that can be pasted, and those that the README lists.
 #[tokio::test]
-async fn the_permissions_that_the_readme_names_are_enough() {
-    let server = RedisServer::start();
-    let mut cli = server.cli().await;
-    let rights = [
-        "~ns:*",
-        "~ns.tag:*",
-        "~ns.journal*",
-        "-@all",
-        "+get",
-        "+mget",
-        "+set",
-        "+del",
-        "+strlen",
-        "+getrange",
-        "+setrange",
-        "+pttl",
-        "+pexpire",
-        "+exists",
-        "+zadd",
-        "+zcard",
-        "+zincrby",
-        "+zrange",
-        "+zremrangebyscore",
-        "+zscore",
-        "+time",
-        "+eval",
-        "+evalsha",
-        "+hello",
-        "+ping",
-        "+client|tracking",
-    ];
-    let user =
-        redis::cmd("ACL").arg("SETUSER").arg("app").arg("on").arg(">pw").arg(&rights).clone();
-    user.exec_async(&mut cli).await.unwrap();
-    let (cache, gate) = (connect(&server.url_as("app:pw")).await, Gate::open());
-    load(42, &cache, &gate).await;
-    assert!(hits(42, &cache, &gate).await);
-    crate::stage::load_entry(42, &cache).invalidate().await.unwrap();
-    assert!(!hits(42, &cache, &gate).await);
-    crate::stage::live(42, &cache, &gate).await;
-    crate::stage::live_entry(42, &cache).expire().await.unwrap();
-    crate::stage::live_entry(42, &cache).set(9).await.unwrap();
-    assert!(crate::stage::live_entry(42, &cache).ttl().await.unwrap().is_some());
-    cache.ping().await.unwrap();
+async fn the_permissions_that_the_docs_name_are_enough() {
+    let docs = include_str!("../../../docs/operations.md");
+    let rule = docs.lines().find_map(|line| line.strip_prefix("ACL SETUSER shop on >… "));
+    let rule: Vec<&str> = rule.expect("it is in there").split(' ').collect();
+    let readme = include_str!("../../../README.md");
+    let listed = readme.split("needs the commands ").nth(1).expect("it lists them");
+    let listed = listed.split('`').filter(|word| word.starts_with(char::is_alphabetic));
+    let mut listed: Vec<String> =
+        listed.take_while(|word| !word.starts_with("ns")).map(|word| format!("+{word}")).collect();
+    listed.extend(["~shop:*", "~shop.tag:*", "~shop.journal*", "-@all"].map(str::to_owned));
+    listed.sort_by_key(|word| word.starts_with('+'));
+    for rights in [rule, listed.iter().map(String::as_str).collect()] {
+        let server = RedisServer::start();
+        let mut cli = server.cli().await;
+        let mut user = redis::cmd("ACL");
+        user.arg("SETUSER").arg("app").arg("on").arg(">pw").arg(&rights);
+        user.exec_async(&mut cli).await.unwrap();
+        let builder = patient().url(server.url_as("app:pw")).namespace("shop");
+        let (cache, gate) = (builder.build().await.unwrap(), Gate::open());
+        load(42, &cache, &gate).await;
+        assert!(hits(42, &cache, &gate).await);
+        crate::stage::load_entry(42, &cache).invalidate().await.unwrap();
+        assert!(!hits(42, &cache, &gate).await);
+        crate::stage::live(42, &cache, &gate).await;
+        crate::stage::live_entry(42, &cache).expire().await.unwrap();
+        crate::stage::live_entry(42, &cache).set(9).await.unwrap();
+        assert!(crate::stage::live_entry(42, &cache).ttl().await.unwrap().is_some());
+        cache.ping().await.unwrap();
+    }
 }
 
 #[tokio::test]

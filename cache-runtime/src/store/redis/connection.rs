@@ -60,6 +60,8 @@ pub(crate) struct Pool {
     lanes: Vec<Arc<Lane>>,
     breaker: Breaker,
     address: Arc<str>,
+    /// Whether it was told that the store can't be used, so that each change is told once.
+    down: Arc<AtomicBool>,
     pub(crate) watcher: Watcher,
     pub(crate) clock: Arc<ServerClock>,
     sampling: Arc<AtomicBool>,
@@ -68,7 +70,7 @@ pub(crate) struct Pool {
 /// One connection, or what takes its place at the moment.
 struct Lane {
     address: Arc<str>,
-    /// Whether this runtime's connections fail, so that each change is told once.
+    /// That of the pool.
     down: Arc<AtomicBool>,
     state: Mutex<State>,
     timeouts: AtomicU32,
@@ -91,13 +93,15 @@ impl Pool {
     }
 
     fn answered(&self) {
-        if self.breaker.answered() == Changed::Closed {
+        if self.breaker.answered() == Changed::Closed && self.down.swap(false, Ordering::AcqRel) {
             tracing::info!(target: "redis_cached", address = &*self.address, "the store answers again");
         }
     }
 
     fn unanswered(&self, admission: Admission) {
-        if self.breaker.unanswered(admission, Instant::now()) == Changed::Opened {
+        let changed = self.breaker.unanswered(admission, Instant::now());
+        // Where nobody can connect, that has been told.
+        if changed == Changed::Opened && !self.down.swap(true, Ordering::AcqRel) {
             tracing::warn!(
                 target: "redis_cached", address = &*self.address,
                 "the store does not answer; it is asked now and then whether it does, and cached functions run their \
@@ -161,6 +165,7 @@ impl Link {
             lanes: (0..=self.limits.connections).map(|_| Arc::new(lane())).collect(),
             breaker: Breaker::default(),
             address,
+            down,
             watcher: Watcher::default(),
             clock: Arc::new(ServerClock::new()),
             sampling: Arc::default(),
