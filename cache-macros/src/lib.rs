@@ -242,20 +242,30 @@ pub fn redis_invalidate(attr: TokenStream, item: TokenStream) -> TokenStream {
 /// |---|---|
 /// | `load_user(team, ret.id)`, `self.load(ret.id)` | what is returned, of a `Result` its `Ok` and of an `Option` what is in it, into the entry of that cached function for these arguments |
 /// | `load_user(id) = ret.user`, `load_user(id) = Some(ret.clone())` | the value of an expression, or what a reference refers to |
-/// | `for user in &ret => load_user(user.id) = user` | one for each; of one call 1,000, the others are invalidated |
+/// | `for user in &ret => load_user(user.id) = user` | one for each; of one call 1,000, the others are invalidated. What only the parameters name is gone through before the body, and behind it once more |
 ///
-/// They are expressions over the parameters and over `ret`. A handle over the parameters alone is made before the body.
+/// They are expressions over the parameters and over `ret`. A handle over the parameters alone is made before the body; what
+/// the body may change is no value (`mut`, `&mut`), and behind `&mut` names no entry: return it, and write `ret`.
 ///
 /// # What is promised
 ///
-/// Once the function has returned `Ok`, every call that starts, in any process, gets this value or a newer one. **It is put,
-/// or it is invalidated:** the entry is invalidated, as by [`macro@redis_invalidate`], where another has written or
+/// Once the function has returned `Ok`, every call that starts, in any process, gets this value or a newer one (with
+/// `on_failure = "retry"` and a server that does not answer, as soon as it does). **It is put, or it is invalidated:** the entry is invalidated, as by [`macro@redis_invalidate`], where another has written or
 /// invalidated it since this body began, where one of its tags was invalidated meanwhile, where `cache_if` refuses the
 /// value or it can't be stored, and where the body has ended in an `Err` or a panic, or was dropped, as far as the parameters name the entry
 /// (see there for what asks for `ret`). So two writers of one row, who may come here in another order than they
 /// have committed in, leave no value behind that is not the last.
 ///
-/// The value must be what was committed: `UPDATE .. RETURNING`, or what was read behind the COMMIT. One that was read before
+/// The entry has the tags that its function's attribute names, and none that its body would add by `tag(..)` or by cached
+/// functions that it calls: for such a function write [`macro@redis_invalidate`]. Where this process has seen its body do so, it
+/// is invalidated.
+///
+/// Inside an `Invalidation::collect(..)` nothing is put, as it is not committed yet: the invalidation is gathered there. Say `now`
+/// where the function commits in spite of that. What is set by `set_versioned` has versions, and what is put has none: a late
+/// `set` of an older version replaces it, so use one of the two.
+///
+/// The value must be what was committed: `UPDATE .. RETURNING`, or what was read behind the COMMIT, and not what a cached
+/// function has served. One that was read before
 /// a concurrent writer has committed is old, and nobody knows here. It is as old as the body: its ttl counts from when that
 /// began, and the body begins behind a question to the store, which waits no longer than any other.
 ///

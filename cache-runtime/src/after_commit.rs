@@ -15,7 +15,7 @@ use crate::sync::lock;
 use crate::tags::{self, Tag};
 use crate::together::together;
 
-/// So many go out in one request, each with a deadline of its own. Where one fails the rest is tried again with it.
+/// So many go out in one request, each with a deadline of its own. All are attempted.
 const AT_ONCE: usize = 1_000;
 /// So many are gathered by one transaction. Whoever has more means a tag, or a `clear`.
 const MOST: usize = 65_536;
@@ -277,21 +277,30 @@ impl Batch {
             }
         }
         let (store, namespace) = (&cache.store, &cache.namespace);
-        let keys = async {
-            for keys in keys.chunks(AT_ONCE) {
-                store.invalidate(namespace, keys, cache.deadline()).await?;
-            }
-            Ok(())
-        };
-        let tags = async {
-            for tags in tags.chunks(AT_ONCE) {
-                store.touch_tags(namespace, tags, Touch::Invalidate, cache.deadline()).await?;
-            }
-            Ok(())
-        };
+        let keys =
+            in_chunks(&keys, |keys| Box::pin(store.invalidate(namespace, keys, cache.deadline())));
+        let tags = in_chunks(&tags, |tags| {
+            Box::pin(store.touch_tags(namespace, tags, Touch::Invalidate, cache.deadline()))
+        });
         let (keys, tags) = tokio::join!(keys, tags);
         Outcome { keys, tags }
     }
+}
+
+/// One behind the other, each with a deadline of its own; where one fails, all the others at once, with one more.
+async fn in_chunks<'c, T>(
+    all: &'c [T],
+    send: impl Fn(&'c [T]) -> Boxed<'c, Result<(), StoreError>>,
+) -> Result<(), StoreError> {
+    let mut chunks = all.chunks(AT_ONCE);
+    while let Some(chunk) = chunks.next() {
+        if let Err(error) = send(chunk).await {
+            // What has become of them changes nothing: all of it is sent again.
+            drop(together(chunks.map(send).collect()).await);
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 impl FromIterator<Subject> for Batch {

@@ -58,8 +58,7 @@ pub(crate) fn run<'c>(
     lease: Option<&'c Lease>,
 ) -> Boxed<'c, Ran> {
     Box::pin(async move {
-        let began = lease.map(Lease::began).filter(|began| began.knows_of_keys());
-        let takes_primes = began.map(|began| began.born_at);
+        let takes_primes = lease.and_then(|lease| lease.began().keys_known_since());
         let frame = Frame::of_body(request, takes_primes);
         frame.within(|| computation.start());
         let body = poll_fn(|cx| frame.within(|| computation.poll(cx)));
@@ -76,6 +75,7 @@ pub(crate) fn run<'c>(
         }
         let mut touched = frame.close();
         let at_hand = frame.primed();
+        request.site.note_tags_inside(!touched.is_empty());
         request.site.note_primes(at_hand.any);
         // What its own answer is tagged with says nothing of them.
         let primes = Primes { values: at_hand.values, gathered: touched.clone() };

@@ -40,7 +40,9 @@ pub struct Builder {
 /// Whom it trusts, and by what it shows who it is; as PEM.
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nobody can say it"))]
     pub(crate) roots: Option<Vec<u8>>,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nobody can say it"))]
     pub(crate) client: Option<(Vec<u8>, Vec<u8>)>,
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Frame {
 
 tokio::task_local! {
     static INSIDE: Arc<Frame>;
-    static BYPASSING: ();
+    static BYPASSING: Bypassing;
 }
 
 /// Why what was computed is not to be stored, whatever became of its lease. All but the first will be the same the
@@ -192,6 +192,17 @@ impl Frame {
         std::mem::take(&mut *lock(&self.primed))
     }
 
+    /// When the oldest stored value was born that was used between this one and the body around it.
+    fn oldest_within(self: &Arc<Self>, body: &Arc<Self>) -> u64 {
+        let mut oldest = u64::MAX;
+        let mut next = Some(self);
+        while let Some(frame) = next {
+            oldest = oldest.min(lock(&frame.gathered).oldest.unwrap_or(u64::MAX));
+            next = frame.around.as_ref().filter(|_| !Arc::ptr_eq(frame, body));
+        }
+        oldest
+    }
+
     /// That of the innermost body.
     fn of_innermost_body(self: &Arc<Self>) -> Option<Arc<Self>> {
         let mut next = Some(self);
@@ -219,12 +230,18 @@ pub(crate) fn current() -> Option<Arc<Frame>> {
 }
 
 /// Runs a body for which nothing is gathered, since its call has no cache: it is the one around that does, if any.
-pub(crate) fn bypassing<R>(run: impl FnOnce() -> R) -> R {
-    BYPASSING.sync_scope((), run)
+pub(crate) fn bypass<R>(run: impl FnOnce() -> R) -> R {
+    BYPASSING.sync_scope(Bypassing { inside: current() }, run)
 }
 
-fn is_bypassing() -> bool {
-    BYPASSING.try_with(|()| ()).is_ok()
+/// The body of a call without a cache, and what it runs inside of.
+#[derive(Clone)]
+struct Bypassing {
+    inside: Option<Arc<Frame>>,
+}
+
+fn bypassing() -> Option<Bypassing> {
+    BYPASSING.try_with(Clone::clone).ok()
 }
 
 /// Whether this task is inside the body of the very computation that it asks for.
@@ -268,26 +285,33 @@ pub(crate) fn add(name: &str) {
     let added = INSIDE.try_with(|frame| frame.gather(|gathered| gathered.add(name)));
     let is_lost = match added {
         Ok(added) => !added,
-        Err(_) => !is_bypassing(),
+        Err(_) => bypassing().is_none(),
     };
     if is_lost {
         lost(added.is_err());
     }
 }
 
-/// Keeps a value that the body has at hand for another entry, which is encoded only if it can be stored.
+/// Keeps a value that the body has at hand for another entry, which is encoded only if it can be stored. Of one that is not
+/// to be, its entry is to be given: what was kept for that before is older.
 pub(crate) fn prime(
     cache: Option<&Arc<Inner>>,
     site: &'static Site,
-    encode: impl FnOnce() -> Option<AtHand>,
+    encode: impl FnOnce() -> Result<AtHand, Option<FlightKey>>,
 ) {
     let lost = |why| telemetry::warn_once(site, Warning::Primed, why);
-    let Some(frame) = current().and_then(|frame| frame.of_innermost_body()) else {
-        if is_bypassing() {
+    let innermost = current();
+    let Some(frame) = innermost.as_ref().and_then(Frame::of_innermost_body) else {
+        if bypassing().is_some() {
             return;
         }
         return lost("it was called outside of any cached function's body; `set` is for that");
     };
+    // What a call reads that bypasses the cache may never be committed, and is nothing to the body around it either.
+    let bypassed = bypassing().and_then(|bypassing| bypassing.inside?.of_innermost_body());
+    if bypassed.is_some_and(|bypassed| Arc::ptr_eq(&bypassed, &frame)) {
+        return;
+    }
     if lock(&frame.gathered).closed {
         return lost("the body had ended; have it wait for the tasks that it spawns");
     }
@@ -299,19 +323,24 @@ pub(crate) fn prime(
             "its entry is of another cache than that of the body, which has not said there that it has begun",
         );
     }
-    let Some(began) = lock(&frame.primed).kept else { return };
+    let Some(since) = lock(&frame.primed).kept else { return };
     // What it was served may be from before an invalidation that the body, and the journal, know nothing of.
-    if lock(&frame.gathered).oldest.is_some_and(|oldest| oldest < began) {
+    if innermost.is_some_and(|innermost| innermost.oldest_within(&frame) <= since) {
         return lost(
             "the body has used a stored value that is older than itself; prime where the rows are read from their origin",
         );
     }
     // Code of a user, and so not under the lock.
-    let Some(at_hand) = encode() else { return };
-    let entry = at_hand.request.flight_key();
+    let encoded = encode();
+    let entry = match &encoded {
+        Ok(at_hand) => Some(at_hand.request.flight_key()),
+        Err(entry) => entry.clone(),
+    };
+    let Some(entry) = entry else { return };
     let mut primed = lock(&frame.primed);
     // Of one entry the last one counts.
     primed.bytes -= primed.values.remove(&entry).map_or(0, |known| known.len());
+    let Ok(at_hand) = encoded else { return };
     let bytes = primed.bytes + at_hand.len();
     if primed.values.len() >= priming::MOST || bytes > priming::MOST_BYTES {
         drop(primed);

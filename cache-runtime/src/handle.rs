@@ -479,10 +479,16 @@ impl<R> EntryOf<R> {
 
     fn prime_as<V: 'static>(&self, value: &V) {
         let cache = self.target.cache.as_ref().map(|cache| &cache.0);
-        frame::prime(cache, self.target.site, || self.wanted(value));
+        frame::prime(cache, self.target.site, || {
+            let entry = || self.request_of::<V>().ok().map(|request| request.flight_key());
+            self.wanted(value).ok_or_else(entry)
+        });
     }
 
     fn put_as<V: 'static>(&self, writing: &mut Writing, value: &V) {
+        let Some(key) = &self.target.key else { return };
+        // Of one key the last one counts, also where that is not to be stored.
+        writing.forget_put(key);
         if self.target.cache.is_some()
             && let Some(at_hand) = self.wanted(value)
         {

@@ -61,9 +61,9 @@ impl Began {
         cache.store.is_untouched(&cache.namespace, since, key, then_note, deadline).await
     }
 
-    /// Whether a value of this body can be stored under other keys than its own.
-    pub(crate) fn knows_of_keys(&self) -> bool {
-        self.keys.is_some()
+    /// Since when, by the server's time, the journal tells what was invalidated, where it was asked.
+    pub(crate) fn keys_known_since(&self) -> Option<u64> {
+        self.keys.as_ref().map(|keys| keys.server_ms)
     }
 }
 

@@ -79,8 +79,8 @@ pub(crate) fn answer<'c>(
         Ok(asked) => asked,
         Err(Unasked { site, mut tags }) => {
             return Box::pin(async move {
-                frame::bypassing(|| computation.start());
-                poll_fn(|cx| frame::bypassing(|| computation.poll(cx))).await;
+                frame::bypass(|| computation.start());
+                poll_fn(|cx| frame::bypass(|| computation.poll(cx))).await;
                 // To a body around it the function is code like any other, that says what it reads.
                 computation.answer().tag(&mut tags);
                 frame::hand_on(None, &tags);

@@ -52,6 +52,8 @@ struct State {
     places: OnceLock<Places>,
     /// To tell of tags that were not known before.
     tags_late: Habit,
+    /// To tell of tags inside the body, which none of its templates does.
+    tags_inside: Habit,
     /// To have values at hand for other entries.
     primes: Habit,
 }
@@ -307,6 +309,16 @@ impl Site {
     /// Notes whether a body has told of tags that were not known before.
     pub(crate) fn note_tags(&self, any: bool) {
         self.state().tags_late.note(any);
+    }
+
+    /// Notes whether a body has told of tags inside, itself or by what it calls.
+    pub(crate) fn note_tags_inside(&self, any: bool) {
+        self.state().tags_inside.note(any);
+    }
+
+    /// Whether a body has.
+    pub(crate) fn tags_inside(&self) -> bool {
+        self.state().tags_inside.is_shown()
     }
 
     /// Notes whether a body has had values at hand for other entries.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
@@ -20,6 +20,7 @@ use crate::priming;
 use crate::private::Chosen;
 use crate::site::Warning;
 use crate::store::Commit;
+use crate::sync::lock;
 use crate::tags;
 use crate::telemetry;
 use crate::together::in_turns;
@@ -102,10 +103,15 @@ impl Writing {
         }
     }
 
-    /// Of a function that puts what it has written into entries of this cache. To be asked before the body.
+    /// Of a function that puts what it has written into entries of this cache, and says or not that it commits that
+    /// itself. To be asked before the body.
     #[must_use]
-    pub fn putting(chosen: Chosen) -> Boxed<'static, Self> {
-        Box::pin(async {
+    pub fn putting(chosen: Chosen, commits: bool) -> Boxed<'static, Self> {
+        Box::pin(async move {
+            // What is not committed yet is not put, and its invalidation waits for the end of the transaction.
+            if !commits && after_commit::is_gathering() {
+                return Self::after_commit();
+            }
             let mut writing = Self::begin();
             if let Some(Cache(cache)) = chosen.0 {
                 match Began::now(&cache, cache.deadline()).await {
@@ -143,6 +149,11 @@ impl Writing {
         }
     }
 
+    /// What was to be put under this key.
+    pub(crate) fn forget_put(&mut self, key: &Key) {
+        self.puts.remove(key.name());
+    }
+
     /// A value that takes the place of an invalidation, which was added before it and stays where that fails.
     pub(crate) fn put_value(&mut self, at_hand: AtHand) {
         let request = &at_hand.request;
@@ -154,9 +165,11 @@ impl Writing {
             }
             None => return,
         }
-        // Of one key the last one counts: it leaves nothing else there.
+        if request.site.tags_inside() {
+            let why = "its function tags what it computes inside its body, and what is put would be without";
+            return telemetry::warn_once(request.site, Warning::Put, why);
+        }
         let key = request.key.name().to_owned();
-        self.puts.remove(&key);
         if self.puts.len() >= priming::MOST {
             let why = "of one call 1,000 are put; the others are invalidated";
             return telemetry::warn_once(request.site, Warning::Put, why);
@@ -172,22 +185,23 @@ impl Writing {
         if puts.is_empty() || Handle::try_current().is_err() {
             return;
         }
-        let each = move |at_hand: AtHand| -> Boxed<'static, Option<Key>> {
+        let stored = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&stored);
+        let each = move |at_hand: AtHand| -> Boxed<'static, ()> {
+            let noted = Arc::clone(&noted);
             let (key, put) = (at_hand.request.key.clone(), by_hand::put(at_hand, began.clone()));
             Box::pin(async move {
                 // What went wrong has been told.
-                let is_put = matches!(put.await, Ok(Commit::Stored)) || faults::on(Fault::PutOnly);
-                is_put.then_some(key)
+                if matches!(put.await, Ok(Commit::Stored)) || faults::on(Fault::PutOnly) {
+                    lock(&noted).push(key);
+                }
             })
         };
         // One deadline for all. What has not come to its end by then may be stored or not, and is invalidated behind
         // that: it has no lease any more.
-        let all = timeout_at(
-            cache.deadline(),
-            in_turns(puts.into_values().collect(), priming::AT_ONCE, each),
-        )
-        .await;
-        for key in all.into_iter().flatten().flatten() {
+        let puts = in_turns(puts.into_values().collect(), priming::AT_ONCE, each);
+        let _ = timeout_at(cache.deadline(), puts).await;
+        for key in std::mem::take(&mut *lock(&stored)) {
             self.invalidation.forget(&cache, &Subject::Key(key));
         }
     }

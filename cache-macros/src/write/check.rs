@@ -36,6 +36,8 @@ pub(crate) struct Write {
     pub(crate) when: Option<Expr>,
     pub(crate) on_failure: OnFailure,
     pub(crate) after_commit: bool,
+    /// It says `now`.
+    pub(crate) commits: bool,
     pub(crate) cache: Option<Expr>,
     pub(crate) krate: Option<Path>,
 }
@@ -114,6 +116,33 @@ impl Write {
             param.names().into_iter().filter(is_kept).collect::<Vec<_>>()
         });
         kept.collect()
+    }
+
+    /// An entry is named before the body, and gets its value behind it.
+    fn check_unchanged(&self, errors: &Errors) {
+        let exclusive = self.params.iter().filter(|param| param.passing == Passing::Exclusive);
+        let exclusive = exclusive.filter(|param| !param.is_self()).flat_map(Param::names);
+        let exclusive: Names = exclusive.map(|name| name.unraw().to_string()).collect();
+        // What names the entry is asked before the body, of what was passed in.
+        let mut changed = mutable_names(&self.function.sig);
+        changed.extend(exclusive.iter().cloned());
+        for Handle { each, call, value } in &self.targets {
+            let bound = each.as_ref().map_or_else(Names::new, |(pattern, _)| names_in(pattern));
+            let asked = [Some((call, &exclusive)), value.as_ref().map(|value| (value, &changed))];
+            for (asked, changed) in asked.into_iter().flatten() {
+                let names = variables_in(asked);
+                let is_asked = |name: &&String| names.contains(*name) && !bound.contains(*name);
+                if let Some(name) = changed.iter().find(is_asked) {
+                    errors.on(
+                        asked,
+                        format!(
+                            "`{name}` may be changed by the body, and is then not what was passed in: return what is put, \
+                             and write `ret`"
+                        ),
+                    );
+                }
+            }
+        }
     }
 
     /// A `&mut` goes where the future of the body goes.
@@ -233,12 +262,16 @@ fn check(
         when: given(args.when),
         on_failure: on_failure.unwrap_or(OnFailure::Retry),
         after_commit: args.after_commit.is_some(),
+        commits: args.now.is_some(),
         cache: given(args.cache),
         krate: args.krate.map(|given| given.value),
         params,
         function,
     };
     write.check_exclusive(errors);
+    if does == Does::Put {
+        write.check_unchanged(errors);
+    }
     Ok(write)
 }
 

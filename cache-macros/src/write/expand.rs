@@ -69,7 +69,10 @@ impl Expansion<'_> {
         let ty = self.returned();
         let chosen = self.chosen();
         let begin = match write.does {
-            Does::Put => quote!(putting(#chosen).await),
+            Does::Put => {
+                let commits = write.commits;
+                quote!(putting(#chosen, #commits).await)
+            }
             Does::Invalidate if write.after_commit => quote!(after_commit()),
             Does::Invalidate => quote!(begin()),
         };

@@ -113,7 +113,7 @@ async fn set(world: &World, function: Function, process: usize) {
 async fn put(world: &World, function: Function, process: usize) {
     point("a writer that puts").await;
     let cache = chosen(&world.cache(process));
-    let mut writing = Writing::putting(cache).await;
+    let mut writing = Writing::putting(cache, false).await;
     let entry = world.entry(function, process);
     writing.add(&entry);
     point("its body").await;

@@ -2,6 +2,7 @@
 
 mod after_commit;
 mod arguments;
+mod at_hand;
 mod errors;
 mod flights;
 mod history;

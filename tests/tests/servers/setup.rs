@@ -108,6 +108,34 @@ async fn the_permissions_that_the_docs_name_are_enough() {
     }
 }
 
+/// Each that is missing, also those that only scripts need, whose errors these catch.
+#[tokio::test]
+async fn each_missing_permission_of_the_docs_is_loud() {
+    let docs = include_str!("../../../docs/operations.md");
+    let rule = docs.lines().find_map(|line| line.strip_prefix("ACL SETUSER shop on >… "));
+    let rule: Vec<&str> = rule.expect("it is in there").split(' ').collect();
+    let server = RedisServer::start();
+    let mut cli = server.cli().await;
+    // Asked for only when the journal is full, by who may do without, or before anything else.
+    let unnoticed = [
+        "+zremrangebyscore",
+        "+client|tracking",
+        "+info",
+        "+hello",
+        "+ping",
+        "+getrange",
+        "+setrange",
+    ];
+    for missing in rule.iter().filter(|word| word.starts_with('+') && !unnoticed.contains(word)) {
+        let mut user = redis::cmd("ACL");
+        let rights: Vec<_> = rule.iter().filter(|word| word != &missing).collect();
+        user.arg("SETUSER").arg("app").arg("reset").arg("on").arg(">pw").arg(&rights);
+        user.exec_async(&mut cli).await.unwrap();
+        let built = patient().url(server.url_as("app:pw")).namespace("shop").build().await;
+        assert!(built.is_err_and(|error| error.is_permission()), "without {missing}");
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_url_is_loud_and_its_password_not_printed() {
     for url in [

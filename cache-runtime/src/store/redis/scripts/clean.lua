@@ -15,5 +15,5 @@ for at = 6, #ARGV do
   if not is_old('t:' .. ARGV[at]) then return 0 end
   names[#names + 1] = ARGV[at]
 end
-if ARGV[5] == 'note' and not note(KEYS[1], ARGV[3], ARGV[4], names) then return 0 end
-return 1
+local failed = ARGV[5] == 'note' and note(KEYS[1], ARGV[3], ARGV[4], names)
+return failed or 1

@@ -1,5 +1,5 @@
 -- Notes names in a journal, if there is one. To be called before what they name is touched.
--- Works without memory: what can't be noted removes the journal, and absence means refuse.
+-- Works without memory: what can't be noted removes the journal, and absence means refuse. Gives the error then.
 local function note(journal, most, trimmed, names)
   local function write()
     if redis.call('EXISTS', journal) == 0 then return end
@@ -12,7 +12,8 @@ local function note(journal, most, trimmed, names)
       redis.call('ZADD', journal, sequence, 's:', floor, 'f:')
     end
   end
-  local written = pcall(write)
-  if not written then redis.call('DEL', journal) end
-  return written
+  local written, why = pcall(write)
+  if written then return nil end
+  redis.call('DEL', journal)
+  return type(why) == 'table' and why or redis.error_reply(tostring(why))
 end
