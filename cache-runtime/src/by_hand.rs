@@ -103,13 +103,11 @@ pub(crate) fn store(at_hand: AtHand, version: Option<u64>) -> Boxed<'static, Res
         let life = lease::life_of_tags(product.ttl(&request));
         let version = version.map(|number| Version { key: version_key, number, life });
         let what_for = Seize::Newer(version.as_ref());
-        // Both at once: the value is older than either, so what is invalidated behind both refuses or voids it.
-        let (nonces, seized) = tokio::join!(
-            lease::capture(cache, &request.tags, ttl, deadline),
-            lease::seize(cache, &request.key, lock_ttl, what_for, deadline)
-        );
-        let (nonces, seized) = (nonces.map_err(unconfirmed)?, seized.map_err(unconfirmed)?);
-        let Some(mut lease) = seized else {
+        // Before the lease: of a tag that is invalidated between the two, the nonce that went is captured.
+        let nonces =
+            lease::capture(cache, &request.tags, ttl, deadline).await.map_err(unconfirmed)?;
+        let seized = lease::seize(cache, &request.key, lock_ttl, what_for, deadline);
+        let Some(mut lease) = seized.await.map_err(unconfirmed)? else {
             return Err(ErrorKind::Superseded.into());
         };
         #[cfg(test)]

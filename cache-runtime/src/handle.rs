@@ -227,8 +227,8 @@ impl<T: Send + 'static, E> Entry<Result<T, E>> {
     /// Whatever is computing this entry at the moment, in whichever process, will not be stored.
     /// Read the value from its origin after the change it shows has been committed there.
     ///
-    /// It counts as begun when the store has answered for the first time, one round trip behind the call: whatever is
-    /// invalidated from then on refuses it, and what was before has to be in it already. Where others write as well,
+    /// It counts as begun when the store has given it the lease, one round trip behind the call, or two where it has tags:
+    /// whatever is invalidated from then on refuses it, and what was before has to be in it already. Where others write as well,
     /// [`redis_put`](https://docs.rs/redis-cached/latest/redis_cached/attr.redis_put.html) judges a value from before it was written.
     ///
     /// # Errors
@@ -393,8 +393,8 @@ impl<V: Send + 'static> EntryOf<V> {
     /// Whatever is computing this entry at the moment, in whichever process, will not be stored.
     /// Read the value from its origin after the change it shows has been committed there.
     ///
-    /// It counts as begun when the store has answered for the first time, one round trip behind the call: whatever is
-    /// invalidated from then on refuses it, and what was before has to be in it already. Where others write as well,
+    /// It counts as begun when the store has given it the lease, one round trip behind the call, or two where it has tags:
+    /// whatever is invalidated from then on refuses it, and what was before has to be in it already. Where others write as well,
     /// [`redis_put`](https://docs.rs/redis-cached/latest/redis_cached/attr.redis_put.html) judges a value from before it was written.
     ///
     /// # Errors
