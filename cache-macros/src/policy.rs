@@ -30,6 +30,9 @@ pub(crate) struct Policy {
     pub(crate) err_ttl: Option<Span>,
     pub(crate) lock_ttl: Option<Span>,
     pub(crate) wait: Option<Span>,
+    pub(crate) stale_if_error: Option<Span>,
+    pub(crate) timeout: Option<Span>,
+    pub(crate) soft_timeout: Option<Span>,
     pub(crate) near: Option<Span>,
     /// Not among the [`spans`](Self::spans): it holds for a call, and not for what a body stores.
     pub(crate) max_age: Option<Span>,
@@ -46,6 +49,8 @@ impl Policy {
         let ttl = ttl(args.ttl.as_ref(), errors);
         let wait = optional(args.wait.as_ref(), errors);
         let waits_not = wait.as_ref().and_then(Span::millis) == Some(0);
+        let repair = "drop it to give the body all the time it takes";
+        let timeout = positive(args.timeout.as_ref(), repair, errors);
         let ttl_millis = ttl.as_ref().and_then(Span::millis);
         Self {
             refresh_before: refresh_before(args.refresh_before.as_ref(), ttl_millis, errors),
@@ -57,6 +62,13 @@ impl Policy {
             ),
             lock_ttl: lock_ttl(args.lock_ttl.as_ref(), errors),
             wait,
+            stale_if_error: positive(
+                args.stale_if_error.as_ref(),
+                "drop it to serve no value past its ttl",
+                errors,
+            ),
+            soft_timeout: soft_timeout(args, timeout.as_ref().and_then(Span::millis), errors),
+            timeout,
             near: near(args.near.as_ref(), ttl_millis, errors),
             max_age: max_age(args, ttl_millis, errors),
             jitter_permille: jitter(args.jitter.as_ref(), errors),
@@ -79,6 +91,9 @@ impl Policy {
             ("err_ttl", self.err_ttl.as_ref()),
             ("lock_ttl", self.lock_ttl.as_ref()),
             ("wait", self.wait.as_ref()),
+            ("stale_if_error", self.stale_if_error.as_ref()),
+            ("timeout", self.timeout.as_ref()),
+            ("soft_timeout", self.soft_timeout.as_ref()),
             ("near", self.near.as_ref()),
         ]
         .into_iter()
@@ -150,6 +165,29 @@ fn refresh_before(
         );
     }
     Some(Window::Span(window))
+}
+
+fn soft_timeout(args: &Args, timeout: Option<u64>, errors: &Errors) -> Option<Span> {
+    let given = args.soft_timeout.as_ref()?;
+    let repair = "a value past its ttl is served only where computing fails or takes too long: give it some time, as in \
+                  `soft_timeout = \"100ms\"`";
+    let soft = positive(Some(given), repair, errors)?;
+    if args.stale_if_error.is_none() {
+        errors.on(
+            &given.value,
+            "`soft_timeout` is how long a call waits that has a value past its ttl, and without `stale_if_error` none is \
+             kept: add `stale_if_error = \"1h\"`, or write `timeout`, which ends the body",
+        );
+    }
+    if let (Some(soft), Some(timeout)) = (soft.millis(), timeout)
+        && soft >= timeout
+    {
+        errors.on(
+            &given.value,
+            "`soft_timeout` is not shorter than `timeout`, which ends the body before: make it shorter, or drop it",
+        );
+    }
+    Some(soft)
 }
 
 fn near(given: Option<&Given<Expr>>, ttl: Option<u64>, errors: &Errors) -> Option<Span> {

@@ -302,16 +302,17 @@ fn check_patterns(sig: &Signature, errors: &Errors) {
     }
 }
 
-/// What the background refresh needs, it must be able to own.
-pub(crate) fn check_refreshable(param: &Param, errors: &Errors) {
+/// What a body in the background needs, it must be able to own. `because` is the argument that asks for one.
+pub(crate) fn check_refreshable(param: &Param, because: &str, errors: &Errors) {
     let name = &param.ident;
     let ty = spaceless(&param.ty);
+    let what = if because == "refresh_before" { "background refresh" } else { "body in the background" };
     // Of `self` it would be made itself, and what a pattern binds is not the parameter.
     let with = if param.is_self() || param.pattern.is_some() {
         String::new()
     } else {
         format!(
-            "say how the refresh gets one of its own, as in `refresh_with({name} = self.pool.acquire().await?)`, "
+            "say how it gets one of its own, as in `refresh_with({name} = self.pool.acquire().await?)`, "
         )
     };
     if param.passing == Passing::Exclusive {
@@ -319,25 +320,25 @@ pub(crate) fn check_refreshable(param: &Param, errors: &Errors) {
         errors.on(
             &param.ty,
             format!(
-                "`{shown}` cannot be cloned for the background refresh: take what can be cloned \
-                 (a pool, an `Arc`), {with}or drop `refresh_before`"
+                "`{shown}` cannot be cloned for the {what}: take what can be cloned \
+                 (a pool, an `Arc`), {with}or drop `{because}`"
             ),
         );
     } else if let Some(found) = first_impl_trait(&param.ty) {
         errors.on(
             found,
             format!(
-                "`{name}: {ty}` has no name by which the background refresh could clone it: \
+                "`{name}: {ty}` has no name by which the {what} could clone it: \
                  name the type, as in `{name}: T` with `T: Clone + Send + Sync + 'static`, \
-                 {with}or drop `refresh_before`"
+                 {with}or drop `{because}`"
             ),
         );
     } else if let Some(borrow) = first_borrow(owned_part(param), false) {
         errors.on(
             borrow,
             format!(
-                "`{name}: {ty}` borrows, but the background refresh outlives the call: \
-                 take an owned type, {with}or drop `refresh_before`"
+                "`{name}: {ty}` borrows, but the {what} outlives the call: \
+                 take an owned type, {with}or drop `{because}`"
             ),
         );
     }

@@ -50,6 +50,7 @@ pub(crate) struct Values {
     pub(crate) cache_err_if: Option<Expr>,
     pub(crate) err_ttl_with: Option<Expr>,
     pub(crate) share_err: Option<Expr>,
+    pub(crate) stale_if: Option<Expr>,
     pub(crate) conversion: Option<Conversion>,
     pub(crate) codec: Codec,
     pub(crate) compression: Option<(Method, Span, Option<u32>)>,
@@ -66,12 +67,12 @@ impl Values {
     /// All that is mentioned.
     pub(crate) fn names(&self) -> Names {
         let Self { cache_if, accept_if, ttl_with, tags_with, .. } = self;
-        let Self { cache_err_if, err_ttl_with, share_err, conversion, .. } = self;
+        let Self { cache_err_if, err_ttl_with, share_err, stale_if, conversion, .. } = self;
         let conversion = conversion.iter();
         let conversion =
             conversion.map(|Conversion { stored, save, load }| quote!(#stored #save #load));
         names_in(quote! {
-            #cache_if #accept_if #ttl_with #tags_with #cache_err_if #err_ttl_with #share_err #(#conversion)*
+            #cache_if #accept_if #ttl_with #tags_with #cache_err_if #err_ttl_with #share_err #stale_if #(#conversion)*
         })
     }
 }
@@ -126,14 +127,16 @@ fn check(
     signature::check(&function, errors);
     let params = params::params(&function.sig);
     let policy = Policy::check(&args, errors);
-    if args.refresh_before.is_some() {
+    let background = [&args.refresh_before, &args.soft_timeout].into_iter().flatten().next();
+    if let Some(background) = background {
+        let because = background.name.to_string();
         let replaced = args.refresh_with.as_ref().map_or(&[][..], |given| &given.value);
         for param in &params {
             if !replaced
                 .iter()
                 .any(|replacement| param.binds(&replacement.param.unraw().to_string()))
             {
-                signature::check_refreshable(param, errors);
+                signature::check_refreshable(param, &because, errors);
             }
         }
     }
@@ -243,6 +246,7 @@ fn name(given: &Given<Expr>, errors: &Errors) -> Option<String> {
 
 fn values(args: &Args, errors: &Errors) -> Values {
     check_errors(args, errors);
+    check_stale(args, errors);
     let closure = |over: &str, given: &Option<Given<Expr>>, form: &str| {
         let given = given.as_ref()?;
         let is_function = matches!(
@@ -273,6 +277,7 @@ fn values(args: &Args, errors: &Errors) -> Values {
         cache_err_if: of_error(&args.cache_err_if, "cache_err_if = |error| error.is_not_found()"),
         err_ttl_with: of_error(&args.err_ttl_with, "err_ttl_with = |error| error.retry_after"),
         share_err: of_error(&args.share_err, "share_err = |error| error.copy()"),
+        stale_if: of_error(&args.stale_if, "stale_if = |error| !error.is_not_found()"),
         conversion: conversion(
             args,
             of_value(&args.save, "save = |regex| regex.as_str().to_owned()"),
@@ -338,6 +343,16 @@ fn check_errors(args: &Args, errors: &Errors) {
             ),
         ),
         _ => {}
+    }
+}
+
+fn check_stale(args: &Args, errors: &Errors) {
+    if let (Some(given), None) = (&args.stale_if, &args.stale_if_error) {
+        errors.at(
+            given.name.span(),
+            "`stale_if` says which errors are answered with a value past its ttl, and none is kept: add \
+             `stale_if_error = \"1h\"`, or drop it",
+        );
     }
 }
 
@@ -427,11 +442,11 @@ fn check_normalize(args: &Args, scope: &Scope<'_>) {
 
 fn check_refresh_with(args: &Args, scope: &Scope<'_>, key: Option<&Key>, tags: &[Tag]) {
     let Some(given) = &args.refresh_with else { return };
-    if args.refresh_before.is_none() {
+    if args.refresh_before.is_none() && args.soft_timeout.is_none() {
         scope.errors.at(
             given.name.span(),
-            "`refresh_with` says how the background refresh gets an argument, and without `refresh_before` there is \
-             none: write `refresh_before = \"20%\"`, or drop it",
+            "`refresh_with` says how a body in the background gets an argument, and without `refresh_before` or \
+             `soft_timeout` there is none: write `refresh_before = \"20%\"`, or drop it",
         );
     }
     let returns_option = scope.function.returned().ty().is_some_and(is_option);

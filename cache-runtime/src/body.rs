@@ -4,16 +4,19 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout};
 
 use crate::by_hand::Boxed;
 use crate::codec::{self, EncodeError, Encoded, compression};
 use crate::computation::{Computation, Outgoing};
 use crate::entry::{self, Label, Written};
+use crate::error::TimedOut;
 use crate::faults::{self, Fault};
 use crate::frame::{Frame, Gathered};
 use crate::freshness;
 use crate::lease::Lease;
+use crate::policy::Policy;
 use crate::priming::Primes;
 use crate::request::Request;
 use crate::site::Warning;
@@ -34,7 +37,7 @@ pub(crate) fn capture<'c>(
             return true;
         }
         let journals = request.site.journals();
-        match lease.capture(&request.tags, request.policy.ttl, journals, deadline).await {
+        match lease.capture(&request.tags, &request.policy, journals, deadline).await {
             Ok(()) => true,
             Err(error) => {
                 telemetry::store_trouble(request.site, &request.key, &error);
@@ -61,17 +64,20 @@ pub(crate) fn run<'c>(
         let takes_primes = lease.and_then(|lease| lease.began().keys_known_since());
         let frame = Frame::of_body(request, takes_primes);
         frame.within(|| computation.start());
-        let body = poll_fn(|cx| frame.within(|| computation.poll(cx)));
-        match lease {
+        let body = in_time(request, poll_fn(|cx| frame.within(|| computation.poll(cx))));
+        let ended = match lease {
             None => body.await,
             Some(lease) => {
                 tokio::pin!(body);
                 tokio::select! {
                     biased;
-                    () = &mut body => {}
+                    ended = &mut body => ended,
                     () = lease.keep() => body.await,
                 }
             }
+        };
+        if let Err(after) = ended {
+            frame.within(|| computation.time_out(TimedOut::new(request.site.function(), after)));
         }
         let mut touched = frame.close();
         let at_hand = frame.primed();
@@ -86,6 +92,20 @@ pub(crate) fn run<'c>(
         }
         Ran { touched: Arc::new(touched), primes }
     })
+}
+
+/// The body, for as long as its function allows.
+async fn in_time(request: &Request, body: impl Future<Output = ()>) -> Result<(), Duration> {
+    match request.policy.timeout {
+        // Outside of a runtime there is no clock to go by.
+        Some(limit) if Handle::try_current().is_ok() => {
+            timeout(limit, body).await.map_err(|_| limit)
+        }
+        _ => {
+            body.await;
+            Ok(())
+        }
+    }
 }
 
 /// An encoded value or error on its way into the store.
@@ -113,8 +133,13 @@ impl Product {
     }
 
     /// How long it lives, by what it says itself and else by its function.
-    pub(crate) fn ttl(&self, request: &Request) -> Duration {
-        request.policy.with_ttl(self.none, self.ttl).checked(request.site).ttl
+    pub(crate) fn policy(&self, request: &Request) -> Policy {
+        let policy = if self.written.is_error {
+            request.policy.of_error(self.ttl)
+        } else {
+            request.policy.with_ttl(self.none, self.ttl).with_window(self.window)
+        };
+        policy.checked(request.site)
     }
 }
 
@@ -174,21 +199,17 @@ pub(crate) async fn commit(
             .await
             .map(|ended| if ended { Commit::Unwanted } else { Commit::Refused });
     };
-    let policy = if product.written.is_error {
-        request.policy.of_error(product.ttl)
-    } else {
-        request.policy.with_ttl(product.none, product.ttl).with_window(product.window)
-    };
-    let policy = policy.checked(request.site);
+    let policy = product.policy(request);
     let window = policy.window.and_then(|window| window.of(policy.ttl));
     let life = freshness::plan(
         lease.born_at(),
         policy.ttl,
         window,
+        policy.stale_if_error.unwrap_or_default(),
         policy.jitter_permille,
         fastrand::f64(),
     );
-    let stamps = match stamping::stamps(request, &mut lease, touched, policy.ttl).await {
+    let stamps = match stamping::stamps(request, &mut lease, touched, &policy).await {
         Ok(stamps) => stamps,
         Err(why) => return without_stamps(request, lease, why).await,
     };
@@ -219,12 +240,13 @@ pub(crate) async fn commit(
     };
     let sealed = entry::seal(&label, &payload);
     let (past_renewal, of_another) = (lease.is_past_renewal(), lease.is_of_another());
-    let committed = lease.commit(&sealed, life.ttl_end).await;
+    let committed = lease.commit(&sealed).await;
     match &committed {
         Ok(Commit::Refused) if past_renewal => {
             telemetry::warn_once(request.site, Warning::SlowerThanLease, "");
         }
         Ok(Commit::Stored | Commit::Unwanted) => {
+            telemetry::computes_again(request.site);
             telemetry::step(request.site, &request.key, "stored");
         }
         Ok(Commit::Refused) => telemetry::step(request.site, &request.key, "commit refused"),
@@ -245,6 +267,11 @@ async fn without_stamps(
         Unstamped::Invalidated => {
             telemetry::step(request.site, &request.key, "invalidated by a tag meanwhile");
             Ok(Commit::Refused)
+        }
+        Unstamped::Past => {
+            telemetry::step(request.site, &request.key, "a value past its ttl was used");
+            // What it calls fails: to compute it anew at once would end in the same.
+            lease.fail(Old::Stays).await.map(|_| Commit::Refused)
         }
         Unstamped::Unexpected => {
             telemetry::step(request.site, &request.key, "tagged for the first time, not stored");

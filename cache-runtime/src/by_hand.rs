@@ -67,7 +67,7 @@ pub(crate) fn look(request: Request) -> Boxed<'static, Result<Option<Looked>, Er
         let state = match freshness::judge(&found.life, standing, now, request.policy.refreshes()) {
             Freshness::Fresh => State::Fresh,
             Freshness::Stale => State::Stale,
-            Freshness::Expired => return Ok(None),
+            Freshness::Expired | Freshness::Past => return Ok(None),
         };
         // What a body sees by hand it depends on no less.
         frame::hand_on_stamps(&request.cache, found.stamps.clone(), found.life.born_at);
@@ -96,23 +96,22 @@ pub(crate) fn store(at_hand: AtHand, version: Option<u64>) -> Boxed<'static, Res
         if let Some(why) = tags.spoiled.or(too_many) {
             return Err(ErrorKind::NotStorable(why.to_string()).into());
         }
-        let lock_ttl = request.policy.lock_ttl;
         let deadline = request.cache.deadline();
-        let (cache, ttl) = (&request.cache, request.policy.ttl);
+        let (cache, policy) = (&request.cache, &request.policy);
         // As long as an entry that it was set for may be there, and writers may be on their way.
-        let life = lease::life_of_tags(product.ttl(&request));
+        let life = product.policy(&request).life_of_tags();
         let version = version.map(|number| Version { key: version_key, number, life });
         let what_for = Seize::Newer(version.as_ref());
         // Before the lease: of a tag that is invalidated between the two, the nonce that went is captured.
         let nonces =
-            lease::capture(cache, &request.tags, ttl, deadline).await.map_err(unconfirmed)?;
-        let seized = lease::seize(cache, &request.key, lock_ttl, what_for, deadline);
+            lease::capture(cache, &request.tags, policy, deadline).await.map_err(unconfirmed)?;
+        let seized = lease::seize(cache, &request.key, policy, what_for, deadline);
         let Some(mut lease) = seized.await.map_err(unconfirmed)? else {
             return Err(ErrorKind::Superseded.into());
         };
         #[cfg(test)]
         crate::model::seized(product.payload.as_deref().unwrap_or_default());
-        lease.captured_before(nonces, ttl);
+        lease.captured_before(nonces, policy);
         #[cfg(test)]
         lease.unfence();
         match body::commit(&request, lease, &product, &Gathered::default()).await {
@@ -130,8 +129,8 @@ pub(crate) fn put(at_hand: AtHand, began: Began) -> Boxed<'static, Result<Commit
     Box::pin(async move {
         let AtHand { request, product, mut tags } = at_hand;
         request.tags.iter().for_each(|tag| tags.add(tag.name()));
-        let (cache, lock_ttl) = (&request.cache, request.policy.lock_ttl);
-        let seized = lease::seize(cache, &request.key, lock_ttl, Seize::Judged, cache.deadline());
+        let (cache, policy) = (&request.cache, &request.policy);
+        let seized = lease::seize(cache, &request.key, policy, Seize::Judged, cache.deadline());
         let Some(mut lease) = seized.await? else { return Ok(Commit::Refused) };
         lease.of_another(began, true);
         body::commit(&request, lease, &product, &tags).await
@@ -146,9 +145,9 @@ pub(crate) fn invalidate(request: Request) -> Boxed<'static, Result<(), Error>> 
     })
 }
 
-/// Without a refresh to come it is an invalidation.
+/// Without a refresh to come, nor an error that would be worse, it is an invalidation.
 pub(crate) fn expire(request: Request) -> Boxed<'static, Result<(), Error>> {
-    if !request.policy.refreshes() {
+    if !request.policy.refreshes() && !request.policy.keeps() {
         return invalidate(request);
     }
     Box::pin(async move {

@@ -9,10 +9,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::codec::{self, DecodeError, EncodeError, Encoded, Format};
 use crate::converting::Saver;
 use crate::entry::Written;
+use crate::error::TimedOut;
 use crate::frame::Gathered;
+use crate::kept::Kept;
 use crate::policy::Policy;
 use crate::private::{Choice, Chosen, Target};
 use crate::returns::{Returned, Shape, Stored};
@@ -47,8 +51,13 @@ pub(crate) trait Computation: Send {
     fn start(&mut self);
     /// Polls the body that was started; what it returns becomes the answer.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
-    /// The same computation with arguments of its own, for the background.
+    /// Drops the body that was started; that it took too long becomes the answer.
+    fn time_out(&mut self, why: TimedOut);
+    /// The same computation with arguments of its own, for the background. What is polled from then on is whether that
+    /// has handed its answer over.
     fn detach(&mut self) -> Option<Box<dyn Computation>>;
+    /// Gives the answer to the one that this was detached from, if anybody waits there.
+    fn hand_over(&mut self);
 }
 
 /// The answer of a call, without its type. Functions of one return type share its code.
@@ -67,6 +76,15 @@ pub(crate) trait Answer: Send {
     fn share_failure(&mut self) -> Option<SharedFailure>;
     /// Takes another's error as the answer.
     fn adopt_failure(&mut self, failure: &SharedFailure) -> bool;
+    /// Whether there is no answer, or an error in place of which an old value may be served.
+    fn is_failure(&self) -> bool;
+    /// Keeps what is stored, if the function accepts it, as what the answer may be should computing fail. Now, since a
+    /// body takes the arguments, and with them what may be needed to read it.
+    fn keep(&mut self, kept: Kept, written: Written, payload: &[u8]);
+    fn keeps(&self) -> bool;
+    fn forget_kept(&mut self);
+    /// Makes what was kept the answer, unless its end has come.
+    fn adopt_kept(&mut self) -> Option<Kept>;
 }
 
 /// An encoded value or error, and what its function says of it.
@@ -104,7 +122,7 @@ pub(crate) enum Wanted {
 /// What most functions have nothing to say of, and so no code.
 pub enum Rare<'w, R> {
     /// The same call with arguments of its own.
-    Background(&'w mut Option<Background>),
+    Background(&'w mut Option<Background<R>>),
     /// What was said of how long values live, for these arguments.
     Policy(&'w mut Policy),
     /// What the call says of itself.
@@ -149,8 +167,11 @@ pub(crate) fn load<R>(
     loaded.0
 }
 
-/// A computation that is on its own.
-pub struct Background(Box<dyn Computation>);
+/// A computation that is on its own, and what it will hand over.
+pub struct Background<R> {
+    detached: Box<dyn Computation>,
+    answer: oneshot::Receiver<R>,
+}
 
 /// What a function has to give besides a target and a body: one thing after the other, each with the `rest` behind it.
 pub trait Giving<A, R>: Send {
@@ -270,8 +291,10 @@ where
                 let mut slot: Slot<'static, R, Box<dyn Returned<R>>> =
                     Slot::new(Box::new(self.returns), None);
                 self.rest.answer(args, &mut Rare::Saver(&mut slot.saver));
-                let detached = Detached { running: Box::pin((self.clone)(args)), slot };
-                **background = Some(Background(Box::new(detached)));
+                let running: Body<'static, R> = Box::pin((self.clone)(args));
+                let (caller, answer) = oneshot::channel();
+                let detached = Detached { running: Some(running), slot, caller: Some(caller) };
+                **background = Some(Background { detached: Box::new(detached), answer });
             }
             rare => self.rest.answer(args, rare),
         }
@@ -286,6 +309,8 @@ struct Slot<'c, R, K> {
     source: Option<&'c mut (dyn Source<R> + 'c)>,
     /// Where it is stored as another type: from the moment that a body runs.
     saver: Option<Saver<R>>,
+    /// What the answer may be should computing fail.
+    kept: Option<Box<(Kept, R)>>,
 }
 
 impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
@@ -303,12 +328,7 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
             Err(DecodeError::NotLoaded) => return Ok(Offered::NotLoaded),
             decoded => decoded?,
         };
-        let accepted = self.returns.accepts(&value).unwrap_or_else(|| {
-            let mut accepted = false;
-            self.ask(&mut Rare::Accept(&value, &mut accepted));
-            accepted
-        });
-        if !accepted {
+        if !self.accepts(&value) {
             return Ok(Offered::Refused);
         }
         self.value = Some(value);
@@ -338,11 +358,39 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
         }
         known
     }
+
+    fn is_failure(&self) -> bool {
+        self.value.as_ref().is_none_or(|returned| self.returns.is_failure(returned))
+    }
+
+    fn keep(&mut self, kept: Kept, written: Written, payload: &[u8]) {
+        let Ok(value) = self.decode(written, payload) else { return };
+        if self.accepts(&value) {
+            self.kept = Some(Box::new((kept, value)));
+        }
+    }
+
+    fn keeps(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    fn forget_kept(&mut self) {
+        self.kept = None;
+    }
+
+    fn adopt_kept(&mut self) -> Option<Kept> {
+        let (kept, value) = *self.kept.take()?;
+        if kept.is_over() {
+            return None;
+        }
+        self.value = Some(value);
+        Some(kept)
+    }
 }
 
 impl<'c, R, K: Deref<Target: Returned<R>>> Slot<'c, R, K> {
     fn new(returns: K, source: Option<&'c mut (dyn Source<R> + 'c)>) -> Self {
-        Self { returns, value: None, source, saver: None }
+        Self { returns, value: None, source, saver: None, kept: None }
     }
 
     fn decode(&mut self, written: Written, payload: &[u8]) -> Result<R, DecodeError> {
@@ -350,11 +398,23 @@ impl<'c, R, K: Deref<Target: Returned<R>>> Slot<'c, R, K> {
         self.returns.decode(written, payload, source)
     }
 
+    fn accepts(&mut self, value: &R) -> bool {
+        self.returns.accepts(value).unwrap_or_else(|| {
+            let mut accepted = false;
+            self.ask(&mut Rare::Accept(value, &mut accepted));
+            accepted
+        })
+    }
+
     /// What is asked of the function, as long as it has the arguments.
     fn ask(&mut self, rare: &mut Rare<'_, R>) {
         if let Some(source) = &mut self.source {
             source.ask(rare);
         }
+    }
+
+    fn time_out(&mut self, why: TimedOut) {
+        self.value = self.returns.timed_out(why);
     }
 
     /// Polls a body; what it returns becomes the answer.
@@ -371,8 +431,9 @@ impl<'c, R, K: Deref<Target: Returned<R>>> Slot<'c, R, K> {
 
 /// A call in the background runs already, with arguments of its own.
 struct Detached<R: 'static> {
-    running: Body<'static, R>,
+    running: Option<Body<'static, R>>,
     slot: Slot<'static, R, Box<dyn Returned<R>>>,
+    caller: Option<oneshot::Sender<R>>,
 }
 
 impl<R: Send + 'static> Computation for Detached<R> {
@@ -391,11 +452,23 @@ impl<R: Send + 'static> Computation for Detached<R> {
     fn start(&mut self) {}
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.slot.poll(Some(&mut self.running), cx)
+        self.slot.poll(self.running.as_mut(), cx)
+    }
+
+    fn time_out(&mut self, why: TimedOut) {
+        self.running = None;
+        self.slot.time_out(why);
     }
 
     fn detach(&mut self) -> Option<Box<dyn Computation>> {
         None
+    }
+
+    fn hand_over(&mut self) {
+        if let (Some(caller), Some(value)) = (self.caller.take(), self.slot.value.take()) {
+            // It may be gone, with an older value.
+            let _ = caller.send(value);
+        }
     }
 }
 
@@ -563,11 +636,13 @@ where
 pub(crate) struct Running<'c, R> {
     slot: Slot<'c, R, &'c dyn Returned<R>>,
     body: Option<Body<'c, R>>,
+    /// What is computed in the background instead.
+    detached: Option<oneshot::Receiver<R>>,
 }
 
 impl<'c, R> Running<'c, R> {
     pub(crate) fn new(returns: &'c dyn Returned<R>, source: &'c mut (dyn Source<R> + 'c)) -> Self {
-        Self { slot: Slot::new(returns, Some(source)), body: None }
+        Self { slot: Slot::new(returns, Some(source)), body: None, detached: None }
     }
 
     /// What the caller gets.
@@ -609,6 +684,7 @@ impl<R: Send> Computation for Running<'_, R> {
     }
 
     fn start(&mut self) {
+        self.detached = None;
         if let Some(source) = self.slot.source.take() {
             source.ask(&mut Rare::Saver(&mut self.slot.saver));
             if let Given::Body(body) = source.give(Wanted::Body) {
@@ -618,6 +694,10 @@ impl<R: Send> Computation for Running<'_, R> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(detached) = &mut self.detached {
+            // That it has ended without an answer has been told where that was.
+            return Pin::new(detached).poll(cx).map(|answer| self.slot.value = answer.ok());
+        }
         let polled = self.slot.poll(self.body.as_mut(), cx);
         if polled.is_ready() {
             self.body = None;
@@ -628,6 +708,15 @@ impl<R: Send> Computation for Running<'_, R> {
     fn detach(&mut self) -> Option<Box<dyn Computation>> {
         let mut background = None;
         self.slot.ask(&mut Rare::Background(&mut background));
-        background.map(|background| background.0)
+        let Background { detached, answer } = background?;
+        self.detached = Some(answer);
+        Some(detached)
     }
+
+    fn time_out(&mut self, why: TimedOut) {
+        self.body = None;
+        self.slot.time_out(why);
+    }
+
+    fn hand_over(&mut self) {}
 }

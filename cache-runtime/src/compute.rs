@@ -4,8 +4,9 @@
 //! others: what a poll has on the stack for each level is what bounds how deep that goes, and a future that is awaited in
 //! place has its room there, next to that of all others which might have been.
 
-use std::future::ready;
+use std::future::{poll_fn, ready};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -16,8 +17,9 @@ use crate::by_hand::Boxed;
 use crate::computation::Computation;
 use crate::entry::Found;
 use crate::faults::{self, Fault};
-use crate::frame;
+use crate::frame::{self, Frame};
 use crate::freshness::{self, Freshness};
+use crate::kept;
 use crate::lease::{self, Lease};
 use crate::outcome::Outcome;
 use crate::places::{self, Place};
@@ -27,17 +29,89 @@ use crate::request::{Landed, Lead, Request, Shared};
 use crate::seen;
 use crate::site::Warning;
 use crate::store::{Commit, Old, Seize};
-use crate::tags::Standing;
+use crate::tags::{self, Standing};
 use crate::telemetry;
 
-/// Runs the body as the leader of a flight, under the lease in its baton if there is one. `deadline` is
-/// for what the store is asked before.
+/// How long the call waits, if it has a value for the case that it does. Inside another body it waits for its own: what is
+/// computed in the background is inside of none.
+pub(crate) fn softly(request: &Request) -> Option<Duration> {
+    let waits = frame::inside_body() || Handle::try_current().is_err();
+    request.policy.soft_timeout.filter(|_| !waits)
+}
+
+/// Computes as the leader of a flight, under the lease in its baton if there is one. `deadline` is for what the store is
+/// asked before.
+///
+/// In the background where the call may be answered before that ends.
 pub(crate) fn compute<'c>(
     request: &'c Request,
     computation: &'c mut (dyn Computation + 'c),
     mut leader: Lead,
     place: Place,
     deadline: Instant,
+) -> Boxed<'c, Outcome> {
+    Box::pin(async move {
+        let keeps = computation.answer().keeps();
+        if !keeps || softly(request).is_none() {
+            return lead(request, computation, leader, place, deadline, keeps).await;
+        }
+        let Some(room) = request.cache.refreshes.room() else {
+            // So many are slow already that another would not tell more.
+            telemetry::step(request.site, &request.key, "too many bodies in the background");
+            leader.seal();
+            leader.end(Some(Landed::failing()));
+            return match kept::serve(request, computation) {
+                Some(kept) => kept,
+                None => alone(request, computation).await,
+            };
+        };
+        let Some(mut detached) = computation.detach() else {
+            return lead(request, computation, leader, place, deadline, keeps).await;
+        };
+        let (request_behind, gathering) = (request.clone(), Frame::of_most(tags::MOST + 1));
+        let gathered = Arc::clone(&gathering);
+        let behind = async move {
+            let mut led =
+                lead(&request_behind, &mut *detached, leader, place, deadline, keeps);
+            let outcome = poll_fn(|cx| gathering.within(|| led.as_mut().poll(cx))).await;
+            drop((led, room));
+            detached.hand_over();
+            outcome
+        };
+        let (done, wait) = oneshot::channel();
+        let scope = crate::cache::scope_of_task();
+        let behind = async move {
+            let outcome = match scope {
+                Some(cache) => cache.scope(behind).await,
+                None => behind.await,
+            };
+            // The caller may be gone, with an older value.
+            let _ = done.send(outcome);
+        };
+        request.cache.work.spawn_body(behind);
+        poll_fn(|cx| computation.poll(cx)).await;
+        match wait.await {
+            Ok(outcome) => {
+                frame::hand_on(Some(&request.cache), &gathered.close());
+                outcome
+            }
+            // It has panicked, or its runtime ends.
+            Err(_) => match kept::serve(request, computation) {
+                Some(kept) => kept,
+                None => alone(request, computation).await,
+            },
+        }
+    })
+}
+
+/// Runs the body as the leader of a flight. `keeps` is whether the call has something older in its stead.
+fn lead<'c>(
+    request: &'c Request,
+    computation: &'c mut (dyn Computation + 'c),
+    mut leader: Lead,
+    place: Place,
+    deadline: Instant,
+    keeps: bool,
 ) -> Boxed<'c, Outcome> {
     Box::pin(async move {
         // Also under a lease that another left: between its capture and this body may be an invalidation.
@@ -68,16 +142,25 @@ pub(crate) fn compute<'c>(
         let Ended { product, in_value } = body::encode(request, computation);
         let others = store_primes(request, primes, in_value, leader.baton.as_ref());
         // As it is, where it can be had so: what its `Serialize` leaves out is there, too.
+        let fails = computation.answer().is_failure();
         let failure = if shared { computation.answer().share_failure() } else { None };
         let shared = match (failure, &product) {
             (Some(failure), _) => Shared::Failed(failure),
             (None, Some(Product { written, payload: Some(payload), .. })) => {
                 Shared::Stored(*written, Arc::clone(payload))
             }
+            (None, _) if fails => Shared::Failing,
             (None, _) => Shared::Nothing,
+        };
+        #[cfg(test)]
+        let shared = match fails.then(|| faults::kept_for_all(request, computation)).flatten() {
+            Some(kept) => kept,
+            None => shared,
         };
         let landed = Landed { shared, touched, served: None };
         let product = match product {
+            // What is served in its stead is not to be driven out by it.
+            Some(product) if keeps && fails && product.written.is_error => None,
             Some(product) if replaces_a_value(request, &product).await => None,
             product => product,
         };
@@ -104,7 +187,10 @@ async fn replaces_a_value(request: &Request, product: &Product) -> bool {
     let refreshes = request.policy.refreshes();
     !found.written.is_error
         && standing != Standing::Void
-        && freshness::judge(&found.life, standing, now, refreshes) != Freshness::Expired
+        && matches!(
+            freshness::judge(&found.life, standing, now, refreshes),
+            Freshness::Fresh | Freshness::Stale
+        )
 }
 
 /// Answers those who share the product, commits it, and ends the flight for those who came too late:
@@ -188,12 +274,11 @@ pub(crate) fn recompute<'c>(
             return alone(request, computation).await;
         }
         let place = places::wait(request).await;
-        let lock_ttl = request.policy.lock_ttl;
         let deadline = request.cache.deadline();
         let lease = match lease::seize(
             &request.cache,
             &request.key,
-            lock_ttl,
+            &request.policy,
             Seize::Newer(None),
             deadline,
         )

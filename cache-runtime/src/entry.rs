@@ -17,7 +17,8 @@
 //! | 65 | 1 | compression |
 //! | 66 | 1 | flags: 1 = `None`, 2 = an error |
 //! | 67 | 1 | number of stamps, at most 32 |
-//! | 68 | | the stamps, one behind the other |
+//! | 68 | 8 | end: until then it is kept, to be served if computing a new one fails; never before ttl-end |
+//! | 76 | | the stamps, one behind the other |
 //! | behind them | | payload |
 //!
 //! A stamp says which nonce a tag had before the computation began (see `tags.rs`):
@@ -41,13 +42,14 @@ use crate::codec;
 use crate::codec::compression::Compressed;
 use crate::tags::{self, Stamp};
 
-pub(crate) const HEADER: usize = 68;
+pub(crate) const HEADER: usize = 76;
 pub(crate) const DUE_AT: usize = 16;
 const MAGIC: [u8; 4] = *b"rce\x01";
 const TTL_END: usize = 32;
 const FINGERPRINT: Range<usize> = 40..48;
 const FLAGS: usize = 66;
 const STAMPS: usize = 67;
+const END: usize = 68;
 const FLAG_NONE: u8 = 1;
 const FLAG_ERROR: u8 = 2;
 
@@ -57,6 +59,15 @@ pub(crate) struct Life {
     pub(crate) born_at: u64,
     pub(crate) due_at: u64,
     pub(crate) ttl_end: u64,
+    /// From `ttl_end` until here it is kept, and served if computing a new one fails.
+    pub(crate) end: u64,
+}
+
+impl Life {
+    /// Whether it may be there past its ttl.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.end > self.ttl_end
+    }
 }
 
 /// Everything an entry says about itself besides its payload.
@@ -162,6 +173,7 @@ pub(crate) fn seal(label: &Label<'_>, payload: &[u8]) -> Vec<u8> {
     let count = one_byte(label.stamps.len(), tags::MOST);
     let (codec, compressed) = (label.written.codec.number(), label.compressed.number());
     out.extend_from_slice(&[codec, compressed, none | error, count]);
+    out.extend_from_slice(&label.life.end.to_le_bytes());
     for stamp in label.stamps {
         out.push(one_byte(stamp.name.len(), tags::LONGEST_NAME));
         out.push(one_byte(stamp.nonce.len(), tags::LONGEST_NONCE));
@@ -196,14 +208,16 @@ pub(crate) fn find(stored: &[u8], fingerprint: u64, key_digest: u128) -> Found<'
 
 /// The names in the stamps of the reader's own entry, which nobody has checked yet.
 pub(crate) fn stamped_names(stored: &[u8], fingerprint: u64) -> impl Iterator<Item = &str> {
+    let stamps = own(stored, fingerprint).and_then(split_stamps);
+    let stamps = stamps.map_or(Stamps(&[]), |(stamps, _)| stamps);
+    stamps.filter_map(|stamp| std::str::from_utf8(stamp.name).ok())
+}
+
+fn own(stored: &[u8], fingerprint: u64) -> Option<&[u8]> {
     let first = split_first(stored);
     let second = first.and_then(|first| split_first(&stored[first.len()..]));
-    let own = [first, second]
-        .into_iter()
-        .flatten()
-        .find(|entry| u64_at(entry, FINGERPRINT.start) == fingerprint);
-    let stamps = own.and_then(split_stamps).map_or(Stamps(&[]), |(stamps, _)| stamps);
-    stamps.filter_map(|stamp| std::str::from_utf8(stamp.name).ok())
+    let mut both = [first, second].into_iter().flatten();
+    both.find(|entry| u64_at(entry, FINGERPRINT.start) == fingerprint)
 }
 
 /// The live entry of another fingerprint that a commit has to keep behind its own.
@@ -228,9 +242,20 @@ pub(crate) fn fingerprint_of(sealed: &[u8]) -> u64 {
     u64_at(sealed, FINGERPRINT.start)
 }
 
-/// The end of an entry's own life, whatever stands beside it.
+/// The end of an entry's own ttl, whatever stands beside it.
 pub(crate) fn ttl_end_of(entry: &[u8]) -> u64 {
     u64_at(entry, TTL_END)
+}
+
+/// Until when an entry is to be there.
+pub(crate) fn end_of(entry: &[u8]) -> u64 {
+    u64_at(entry, END)
+}
+
+/// Whether the reader's own entry may be there past its ttl, so that the server's time has to be known. Nobody has
+/// checked it yet.
+pub(crate) fn may_be_past(stored: &[u8], fingerprint: u64) -> bool {
+    own(stored, fingerprint).is_some_and(|entry| end_of(entry) > ttl_end_of(entry))
 }
 
 fn open(entry: &[u8], offset: usize, key_digest: u128) -> Found<'_> {
@@ -248,6 +273,7 @@ fn open(entry: &[u8], offset: usize, key_digest: u128) -> Found<'_> {
             due_at: u64_at(entry, DUE_AT),
             born_at: u64_at(entry, 24),
             ttl_end: u64_at(entry, TTL_END),
+            end: u64_at(entry, END),
         },
         written: Written { codec, is_error: entry[FLAGS] & FLAG_ERROR != 0 },
         compressed,

@@ -8,7 +8,7 @@ const KEY: u128 = 0xABCD;
 
 fn label(fingerprint: u64) -> Label<'static> {
     Label {
-        life: Life { born_at: 1_000, due_at: 2_000, ttl_end: 3_000 },
+        life: Life { born_at: 1_000, due_at: 2_000, ttl_end: 3_000, end: 4_000 },
         fingerprint,
         key_digest: KEY,
         written: Written { codec: codec::Id::Bincode, is_error: false },

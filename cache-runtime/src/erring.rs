@@ -10,14 +10,15 @@ use crate::codec::{self, DecodeError, EncodeError, Encoded, Format};
 use crate::computation::{Outgoing, SharedFailure, Source};
 use crate::converting::Saver;
 use crate::entry::Written;
+use crate::error::TimedOut;
 use crate::frame::Gathered;
 use crate::returns::{Form, Formed, Handled, Returned, Returns, Says};
 use crate::site::{Kind, Site};
 
 /// A return type that has an error beside the value `T`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a `Result`, so there is no error that could be stored or shared",
-    label = "`cache_err_if` and `share_err` are for functions that return a `Result`",
+    message = "`{Self}` is not a `Result`, so there is no error that something could be said of",
+    label = "`cache_err_if`, `share_err`, `stale_if` and `timeout` are for functions that return a `Result`",
     note = "return a `Result`, or drop them"
 )]
 pub trait Fallible<T> {
@@ -55,6 +56,25 @@ pub trait StoredError: Serialize + DeserializeOwned + Send + 'static {}
 #[diagnostic::do_not_recommend]
 impl<E: Serialize + DeserializeOwned + Send + 'static> StoredError for E {}
 
+/// An error that can say that the body took too long.
+#[diagnostic::on_unimplemented(
+    message = "the error `{Self}` can't say that the body took too long",
+    label = "with `timeout` the error must be `From<redis_cached::TimedOut>`",
+    note = "implement `From<redis_cached::TimedOut>` for it, as by `#[from]` of thiserror; `anyhow::Error` and \
+            `Box<dyn Error + Send + Sync>` have it"
+)]
+pub trait FromTimedOut {
+    #[doc(hidden)]
+    fn from_timed_out(why: TimedOut) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: From<TimedOut>> FromTimedOut for E {
+    fn from_timed_out(why: TimedOut) -> Self {
+        why.into()
+    }
+}
+
 /// An error that is kept for those who waited.
 #[diagnostic::on_unimplemented(
     message = "the error `{Self}` can't be shared with those who wait in other tasks",
@@ -76,6 +96,8 @@ pub struct Erring<T, R, E, X = ()> {
     of_error: fn(E) -> R,
     storing: Option<Storing<E>>,
     sharing: Option<Sharing<E>>,
+    stale_if: Option<fn(&E) -> bool>,
+    timed_out: Option<fn(TimedOut) -> E>,
 }
 
 struct Storing<E> {
@@ -94,7 +116,7 @@ struct Sharing<E> {
 
 /// To say something of the errors.
 pub fn erring<T, R: Fallible<T>, X>(values: Returns<T, R, X>) -> Erring<T, R, R::Error, X> {
-    Erring { values, error: R::error, of_error: R::of_error, storing: None, sharing: None }
+    Erring { values, error: R::error, of_error: R::of_error, storing: None, sharing: None, stale_if: None, timed_out: None }
 }
 
 impl<T, R, E, X: Says<T>> Erring<T, R, E, X> {
@@ -135,6 +157,21 @@ impl<T, R, E, X: Says<T>> Erring<T, R, E, X> {
             kept: |failure| failure.downcast_ref(),
         };
         Self { sharing: Some(sharing), ..self }
+    }
+
+    /// In place of which errors an old value may be served.
+    #[must_use]
+    pub fn stale_if(self, stale_if: fn(&E) -> bool) -> Self {
+        Self { stale_if: Some(stale_if), ..self }
+    }
+
+    /// What is returned when the body took too long.
+    #[must_use]
+    pub fn timeout(self) -> Self
+    where
+        E: FromTimedOut,
+    {
+        Self { timed_out: Some(E::from_timed_out), ..self }
     }
 
     fn form(&self) -> Form<T> {
@@ -211,6 +248,20 @@ impl<T, R, E, X: Says<T>> Returned<R> for Erring<T, R, E, X> {
     fn adopt_failure(&self, failure: &SharedFailure) -> Option<R> {
         let Some(sharing) = &self.sharing else { return self.values.adopt_failure(failure) };
         (sharing.kept)(failure).map(|error| (self.of_error)((sharing.share_err)(error)))
+    }
+
+    fn is_failure(&self, returned: &R) -> bool {
+        let Some(error) = (self.error)(returned) else { return false };
+        match (self.stale_if, &self.storing) {
+            (Some(stale_if), _) => stale_if(error),
+            // What is stored is an answer.
+            (None, Some(storing)) => !(storing.cache_err_if)(error),
+            (None, None) => true,
+        }
+    }
+
+    fn timed_out(&self, why: TimedOut) -> Option<R> {
+        self.timed_out.map(|timed_out| (self.of_error)(timed_out(why)))
     }
 }
 

@@ -211,6 +211,34 @@ impl ShutdownError {
     }
 }
 
+/// The body of a function took longer than its `timeout`.
+///
+/// What the function's own error is made of, with `?` or [`From`]. The body has been dropped where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{function}` took longer than its `timeout` of {after:?}")]
+pub struct TimedOut {
+    function: &'static str,
+    after: Duration,
+}
+
+impl TimedOut {
+    pub(crate) fn new(function: &'static str, after: Duration) -> Self {
+        Self { function, after }
+    }
+
+    /// The name of the function.
+    #[must_use]
+    pub fn function(&self) -> &'static str {
+        self.function
+    }
+
+    /// How long it was given.
+    #[must_use]
+    pub fn after(&self) -> Duration {
+        self.after
+    }
+}
+
 /// The error of a computation that several callers waited for, where its type is erased
 /// (`anyhow::Error`, `eyre::Report`, `Box<dyn Error + Send + Sync>`).
 ///

@@ -5,7 +5,7 @@
 //! Rules without code have no fault. Of a near cache: a fill is dropped that an invalidation has overtaken,
 //! pushes count in the order of their connection, freshness counts from the sending of a ping, what was written by
 //! oneself is dropped, and no body reads from it. Of reads that share a round trip: nobody joins one that has been
-//! sent, and no caller drives it. Of stale values after an error: they go to nobody else.
+//! sent, and no caller drives it.
 //!
 //! A `set` in one step has none either: it is promised to be as new as the moment at which it takes the lease, and
 //! with one step that is the moment at which it writes.
@@ -94,11 +94,15 @@ pub(crate) enum Fault {
     PutUnnoted,
     /// A writer puts its value whatever was invalidated meanwhile, and invalidates nothing where it can't.
     PutOnly,
+    /// The value past its ttl that a leader has found goes to all who wait for it.
+    KeptForAll,
+    /// A value past its ttl is kept for errors also where a tag of it was invalidated.
+    KeptThoughVoid,
 }
 
 #[cfg(test)]
 impl Fault {
-    pub(crate) const ALL: [Self; 40] = [
+    pub(crate) const ALL: [Self; 42] = [
         Self::CommitWithoutLease,
         Self::AbsentLeaseHolds,
         Self::CommitByToken,
@@ -139,6 +143,8 @@ impl Fault {
         Self::JudgedBeforeTheLease,
         Self::PutUnnoted,
         Self::PutOnly,
+        Self::KeptForAll,
+        Self::KeptThoughVoid,
     ];
 }
 
@@ -170,8 +176,8 @@ pub(crate) fn switch(fault: Option<Fault>) {
 
 #[cfg(test)]
 pub(crate) use of_steps::{
-    ask_too_late, capture_again, due_before_lease, key_before_journal, nonce_before_journal,
-    put_back_expired, unlooked_up, value_before_lease,
+    ask_too_late, capture_again, due_before_lease, kept_for_all, key_before_journal,
+    nonce_before_journal, put_back_expired, unlooked_up, value_before_lease,
 };
 
 /// Steps that come apart, or come too late.
@@ -180,12 +186,15 @@ mod of_steps {
     use std::time::Duration;
 
     use super::{Fault, on};
+    use crate::body;
+    use crate::computation::Computation;
     use crate::entry;
     use crate::frame::Gathered;
     use crate::journal::Of;
     use crate::key::Key;
     use crate::lease::{Journals, Lease};
-    use crate::request::Request;
+    use crate::policy::Policy;
+    use crate::request::{Request, Shared};
     use crate::steps::step;
     use crate::store::memory::Memory;
     use crate::store::memory::loss::Loss;
@@ -250,7 +259,20 @@ mod of_steps {
         cache.store.capture(late, life, cache.deadline()).await.unwrap_or(nonces)
     }
 
-    pub(crate) async fn ask_too_late(request: &Request, lease: &mut Lease, ttl: Duration) {
+    /// What a leader that fails has found itself, for those who wait for it.
+    pub(crate) fn kept_for_all(
+        request: &Request,
+        computation: &mut dyn Computation,
+    ) -> Option<Shared> {
+        if !on(Fault::KeptForAll) {
+            return None;
+        }
+        computation.answer().adopt_kept()?;
+        let product = body::encode(request, computation).product?;
+        Some(Shared::Stored(product.written, product.payload?))
+    }
+
+    pub(crate) async fn ask_too_late(request: &Request, lease: &mut Lease, policy: &Policy) {
         if !on(Fault::CaptureBehindTheBody) && !on(Fault::PositionBehindTheBody) {
             return;
         }
@@ -258,9 +280,9 @@ mod of_steps {
         let deadline = request.cache.deadline();
         // Without what it asks for nothing is stored, as before the body.
         let journals = Journals { tags: true, keys: true };
-        let _ = lease.capture(&request.tags, ttl, journals, deadline).await;
+        let _ = lease.capture(&request.tags, policy, journals, deadline).await;
         if on(Fault::PositionBehindTheBody) {
-            lease.captured_before(before, ttl);
+            lease.captured_before(before, policy);
         }
     }
 }

@@ -28,10 +28,12 @@ tokio::task_local! {
     static BYPASSING: Bypassing;
 }
 
-/// Why what was computed is not to be stored, whatever became of its lease. All but the first will be the same the
+/// Why what was computed is not to be stored, whatever became of its lease. All but the first two will be the same the
 /// next time; with the last two not all tags are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub(crate) enum Spoiled {
+    #[error("a value past its ttl was used")]
+    Past,
     #[error("values of two states of one tag were used")]
     Torn,
     #[error(
@@ -82,6 +84,13 @@ impl Gathered {
     /// Whether there are no tags.
     pub(crate) fn is_empty(&self) -> bool {
         self.read.is_empty() && self.inherited.is_empty() && self.spoiled.is_none()
+    }
+
+    /// Whether there is anything of tags.
+    fn is_tagged(&self) -> bool {
+        self.spoiled.is_some_and(|why| why != Spoiled::Past)
+            || !self.read.is_empty()
+            || !self.inherited.is_empty()
     }
 
     pub(crate) fn spoil(&mut self, why: Spoiled) {
@@ -364,7 +373,7 @@ pub(crate) fn hand_on(cache: Option<&Arc<Inner>>, touched: &Gathered) {
         };
         frame.gather(|gathered| {
             gathered.absorb(touched);
-            if foreign && !touched.is_empty() {
+            if foreign && touched.is_tagged() {
                 gathered.spoil(Spoiled::Foreign);
             }
             if foreign && touched.oldest.is_some() {

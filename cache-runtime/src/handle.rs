@@ -168,7 +168,8 @@ impl<R> Entry<R> {
 
     /// Makes the entry stale at once: it is still served, and the next call refreshes it.
     ///
-    /// For a function without `refresh_before` it is an [invalidation](Self::invalidate).
+    /// Without `refresh_before` the next call computes, and what was stored is served only should that fail, for as long
+    /// as `stale_if_error` says. Without that, too, it is an [invalidation](Self::invalidate).
     ///
     /// # Errors
     ///
@@ -183,7 +184,8 @@ impl<R> Entry<R> {
 
     /// How much longer the entry is kept, be it a value or a stored error; `None` where nothing is stored.
     ///
-    /// One that was cleared with all of its function is kept to its end, and served to nobody.
+    /// With `stale_if_error` that is so much longer than its ttl. One that was cleared with all of its function is kept to
+    /// its end, and served to nobody.
     ///
     /// # Errors
     ///

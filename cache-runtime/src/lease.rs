@@ -12,22 +12,14 @@ use crate::entry::Judged;
 use crate::faults::{self, Fault};
 use crate::journal::{Of, Position};
 use crate::key::Key;
+use crate::policy::Policy;
 use crate::store::{Claim, Commit, Granted, Old, Seize, StoreError, Take};
 use crate::tags::{Nonce, Tag};
-
-/// A lease is renewed for this long and no longer: a body that hangs must not hold it for ever.
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// A lease ends a little before its `lock_ttl`, so that another has taken over by then: an end has to
 /// be noticed first.
 fn life(lock_ttl: Duration) -> Duration {
     lock_ttl / 8 * 7
-}
-
-/// How long tags live from the moment that their nonces are captured for an entry with this ttl: longer
-/// than the entry can, so that no entry dies of a nonce that has merely ended.
-pub(crate) fn life_of_tags(ttl: Duration) -> Duration {
-    2 * LONGEST + ttl
 }
 
 /// When the body of a value began, as the store knows it.
@@ -87,7 +79,7 @@ pub(crate) struct Lease {
     /// the key is then to be noted there.
     of_another: Option<bool>,
     tags_live: Duration,
-    taken: Instant,
+    renewed_until: Instant,
     ended: bool,
 }
 
@@ -106,13 +98,14 @@ pub(crate) async fn take(
     cache: &Arc<Inner>,
     key: &Key,
     judged: &Judged,
-    lock_ttl: Duration,
+    policy: &Policy,
     deadline: Instant,
 ) -> Taken {
     let request = Request::new(cache, key);
-    let taken = cache.store.take(key, judged, &request.token, life(lock_ttl), deadline).await;
+    let life = life(policy.lock_ttl);
+    let taken = cache.store.take(key, judged, &request.token, life, deadline).await;
     match taken {
-        Ok(Take::Granted(granted)) => Taken::Granted(request.granted(granted, lock_ttl)),
+        Ok(Take::Granted(granted)) => Taken::Granted(request.granted(granted, policy)),
         Ok(other) => {
             request.settle();
             match other {
@@ -131,31 +124,31 @@ pub(crate) async fn take(
 pub(crate) async fn seize(
     cache: &Arc<Inner>,
     key: &Key,
-    lock_ttl: Duration,
+    policy: &Policy,
     what_for: Seize<'_>,
     deadline: Instant,
 ) -> Result<Option<Lease>, StoreError> {
     let request = Request::new(cache, key);
-    let (token, life) = (&request.token, life(lock_ttl));
+    let (token, life) = (&request.token, life(policy.lock_ttl));
     let seized = cache.store.seize(&cache.namespace, key, token, life, what_for, deadline);
     let Some(granted) = seized.await? else {
         request.settle();
         return Ok(None);
     };
-    Ok(Some(request.granted(granted, lock_ttl)))
+    Ok(Some(request.granted(granted, policy)))
 }
 
-/// Captures the nonces of tags, in their order.
+/// Captures the nonces of an entry's tags, in their order.
 pub(crate) async fn capture(
     cache: &Inner,
     tags: &[Tag],
-    ttl: Duration,
+    policy: &Policy,
     deadline: Instant,
 ) -> Result<Vec<Nonce>, StoreError> {
     if tags.is_empty() {
         return Ok(Vec::new());
     }
-    cache.store.capture(tags, life_of_tags(ttl), deadline).await
+    cache.store.capture(tags, policy.life_of_tags(), deadline).await
 }
 
 /// A request whose reply has not been seen. If it is dropped like that, the lease it may have taken
@@ -177,20 +170,20 @@ impl Request {
         self.settled = true;
     }
 
-    fn granted(self, granted: Granted, lock_ttl: Duration) -> Lease {
+    fn granted(self, granted: Granted, policy: &Policy) -> Lease {
         let (cache, key) = (Arc::clone(&self.cache), self.key.clone());
         self.settle();
         let began = Began { born_at: granted.server_ms, tags: None, keys: None };
         Lease {
             cache,
             key,
-            lock_ttl,
+            lock_ttl: policy.lock_ttl,
             granted,
             nonces: Vec::new(),
             began,
             of_another: None,
             tags_live: Duration::ZERO,
-            taken: Instant::now(),
+            renewed_until: Instant::now() + policy.longest(),
             ended: false,
         }
     }
@@ -241,11 +234,11 @@ impl Lease {
     pub(crate) async fn capture(
         &mut self,
         tags: &[Tag],
-        ttl: Duration,
+        policy: &Policy,
         journals: Journals,
         deadline: Instant,
     ) -> Result<(), StoreError> {
-        let nonces = capture(&self.cache, tags, ttl, deadline);
+        let nonces = capture(&self.cache, tags, policy, deadline);
         let position = async |of, asked: bool| {
             if !asked {
                 return Ok(None);
@@ -258,15 +251,15 @@ impl Lease {
             position(Of::Tags, journals.tags),
             position(Of::Keys, journals.keys)
         )?;
-        self.captured_before(nonces, ttl);
+        self.captured_before(nonces, policy);
         self.began = Began { born_at: self.began.born_at, tags, keys };
         Ok(())
     }
 
-    /// Notes what [`capture`] has found, for an entry with this ttl.
-    pub(crate) fn captured_before(&mut self, nonces: Vec<Nonce>, ttl: Duration) {
+    /// Notes what [`capture`] has found.
+    pub(crate) fn captured_before(&mut self, nonces: Vec<Nonce>, policy: &Policy) {
         if !nonces.is_empty() {
-            self.tags_live = life_of_tags(ttl);
+            self.tags_live = policy.life_of_tags();
         }
         self.nonces = nonces;
     }
@@ -286,12 +279,12 @@ impl Lease {
         &self.nonces
     }
 
-    /// Has the tags live as long as an entry with this ttl, which may be known only after the body.
+    /// Has the tags live as long as the entry, whose ttl may be known only after the body.
     ///
     /// What a second capture says must not stand in the entry: it is as new as the end of the body. If
     /// it fails, the entry ends too early, which is no harm.
-    pub(crate) async fn outlive(&mut self, tags: &[Tag], ttl: Duration) {
-        let life = life_of_tags(ttl);
+    pub(crate) async fn outlive(&mut self, tags: &[Tag], policy: &Policy) {
+        let life = policy.life_of_tags();
         if self.nonces.is_empty() || life <= self.tags_live {
             return;
         }
@@ -303,7 +296,7 @@ impl Lease {
 
     /// Whether it has been held for longer than it is renewed.
     pub(crate) fn is_past_renewal(&self) -> bool {
-        self.taken.elapsed() > LONGEST
+        Instant::now() > self.renewed_until
     }
 
     /// Renews until the lease is lost or its longest life is over. Never returns before that.
@@ -311,7 +304,7 @@ impl Lease {
     /// To be polled beside the body: a body that nobody polls does not keep its lease.
     pub(crate) fn keep(&self) -> Boxed<'_, ()> {
         Box::pin(async move {
-            while self.taken.elapsed() < LONGEST {
+            while Instant::now() < self.renewed_until {
                 tokio::time::sleep(self.lock_ttl / 3).await;
                 let deadline = self.cache.deadline();
                 let (content, life) = (&self.granted.content, life(self.lock_ttl));
@@ -327,14 +320,13 @@ impl Lease {
     pub(crate) async fn commit(
         mut self,
         sealed: &[u8],
-        ends_at: u64,
     ) -> Result<Commit, StoreError> {
         let deadline = self.cache.deadline();
         let content = &self.granted.content;
         // What is put takes the place of all that is there, as an invalidation would.
         let alone = self.of_another == Some(true);
         let (store, key) = (&self.cache.store, &self.key);
-        let committed = store.commit(key, content, sealed, ends_at, alone, deadline).await;
+        let committed = store.commit(key, content, sealed, alone, deadline).await;
         // A lost reply may leave the lease behind: dropping it gives it back.
         self.ended = matches!(committed, Ok(Commit::Stored | Commit::Refused));
         // Of another's value that says nothing of how long the key's own body takes: its lease is given back.

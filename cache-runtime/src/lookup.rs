@@ -8,17 +8,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::by_hand::Boxed;
 use crate::codec::compression::expand;
 use crate::computation::{Computation, Offered};
-use crate::compute::{alone, compute, recompute};
+use crate::compute::{self, alone, compute, recompute};
 use crate::entry::{Found, Judged, Written};
 use crate::faults::{self, Fault};
 use crate::flight::{Landing, Seat};
 use crate::frame::{self, Gathered};
 use crate::freshness::{self, Freshness};
+use crate::kept::{self, Kept};
 use crate::lease::{self, Taken};
 use crate::observe;
 use crate::outcome::{Outcome, Served};
@@ -102,7 +103,7 @@ pub(crate) fn answer<'c>(
                 Read::Answered(outcome, _) => outcome,
                 Read::Miss(judged) => {
                     let seen = Some((judged, deadline));
-                    fill(&request.resolved(computation), computation, seen).await
+                    miss(&request.resolved(computation), computation, seen).await
                 }
                 Read::Unknown => fill(&request.resolved(computation), computation, None).await,
             }
@@ -153,6 +154,33 @@ fn read_at_once(request: &Request, computation: &mut dyn Computation) -> Option<
         Classified::Answered(outcome, _) => Some(outcome),
         Classified::Miss(_) | Classified::Damaged(_) => None,
     }
+}
+
+/// Answers a call that has missed; should computing fail, or take too long, with what it has found past its ttl.
+fn miss<'c>(
+    request: &'c Request,
+    computation: &'c mut (dyn Computation + 'c),
+    seen: Option<(Judged, Instant)>,
+) -> Boxed<'c, Outcome> {
+    Box::pin(async move {
+        if !computation.answer().keeps() {
+            return fill(request, computation, seen).await;
+        }
+        let outcome = match compute::softly(request) {
+            Some(limit) => timeout(limit, fill(request, computation, seen)).await.ok(),
+            None => Some(fill(request, computation, seen).await),
+        };
+        // What is answered instead of waiting is no failure.
+        let failed = outcome != Some(Outcome::Busy) && computation.answer().is_failure();
+        if failed && let Some(kept) = kept::serve(request, computation) {
+            return kept;
+        }
+        match outcome {
+            Some(outcome) => outcome,
+            // Its end has come meanwhile.
+            None => fill(request, computation, None).await,
+        }
+    })
 }
 
 /// Answers a call that has missed. `seen` is what it found; `None` where the store can't be asked.
@@ -221,6 +249,7 @@ async fn read(
     deadline: Instant,
     whose: Whose,
 ) -> Read {
+    computation.answer().forget_kept();
     let seen = match seen::see(request, deadline).await {
         Ok(seen) => seen,
         Err(error) => {
@@ -282,13 +311,15 @@ fn classify(
         Found::Damaged => return Classified::Damaged(judged),
     };
     let standing = seen.standing(request, &found);
-    if standing == Standing::Void {
+    let is_void = standing == Standing::Void;
+    if is_void && !(faults::on(Fault::KeptThoughVoid) && request.policy.keeps()) {
         return miss("invalidated by a tag");
     }
     let now = request.cache.store.latest_now(&request.key);
     let refreshes = request.policy.refreshes() && !found.written.is_error;
     let freshness = freshness::judge(&found.life, standing, now, refreshes);
-    if freshness == Freshness::Expired {
+    let is_over = is_void || matches!(freshness, Freshness::Expired | Freshness::Past);
+    if is_over && !(request.policy.keeps() && found.life.is_kept()) {
         return Classified::Miss(judged);
     }
     if request.terms.refuse(&found.life, now) {
@@ -297,6 +328,15 @@ fn classify(
     let Ok(payload) = expand(found.compressed, found.payload) else {
         return Classified::Damaged(judged);
     };
+    // To nobody else it says anything.
+    let asks = whose == Whose::All || frame::gathers();
+    let touched = asks.then(|| frame::inherited(found.stamps.clone(), found.life.born_at));
+    if is_over {
+        if let Some(kept) = Kept::new(found.life, now, touched) {
+            computation.answer().keep(kept, found.written, &payload);
+        }
+        return Classified::Miss(judged);
+    }
     match computation.answer().accept(found.written, &payload) {
         Ok(Offered::Accepted) => {}
         Ok(Offered::Refused) => return miss("not accepted"),
@@ -316,9 +356,6 @@ fn classify(
         Outcome::Hit(served)
     };
     let written = found.written;
-    // To nobody else it says anything.
-    let asks = whose == Whose::All || frame::gathers();
-    let touched = asks.then(|| frame::inherited(found.stamps.clone(), found.life.born_at));
     if let Some(touched) = &touched {
         frame::hand_on(Some(&request.cache), touched);
     }
@@ -389,14 +426,19 @@ fn seek<'c>(
                     continue;
                 }
             }
-            let lock_ttl = request.policy.lock_ttl;
-            match lease::take(&request.cache, &request.key, &judged, lock_ttl, deadline).await {
+            let policy = &request.policy;
+            match lease::take(&request.cache, &request.key, &judged, policy, deadline).await {
                 Taken::Granted(lease) => {
                     leader.baton = Some(lease);
                     break;
                 }
                 Taken::Pass => {
                     telemetry::step(request.site, &request.key, "a computation failed just now");
+                    if let Some(kept) = kept::serve(request, computation) {
+                        leader.seal();
+                        leader.end(Some(Landed::failing()));
+                        return Sought::Answered(kept);
+                    }
                     if faults::on(Fault::PassIsWaitedFor) {
                         tokio::time::sleep(request.policy.wait).await;
                     }
@@ -513,6 +555,12 @@ fn wait<'c>(
                         computation.answer().adopt(*written, payload).is_ok()
                     }
                     Shared::Failed(failure) => computation.answer().adopt_failure(failure),
+                    Shared::Failing => {
+                        if let Some(kept) = kept::serve(request, computation) {
+                            return Some(kept);
+                        }
+                        false
+                    }
                     Shared::Nothing => false,
                 };
                 if !adopted {

@@ -61,6 +61,12 @@ pub enum Answer {
         /// How long ago the computation of the value began.
         age: Duration,
     },
+    /// From the store, past its ttl: computing a new value fails or takes too long, and the function has a
+    /// `stale_if_error`.
+    Kept {
+        /// How long ago the computation of the value began.
+        age: Duration,
+    },
     /// By what another call of this process has computed, or found stored.
     Shared,
     /// By its own body.
@@ -76,13 +82,13 @@ pub enum Answer {
 }
 
 impl Observed {
-    /// How many calls were answered from the store, stale ones and those that are not kept included.
+    /// How many calls were answered from the store, with stale values too, those that `calls` does not list included.
     #[must_use]
     pub fn hits(&self) -> usize {
         self.hits
     }
 
-    /// How many calls ran their own body, those that are not kept included.
+    /// How many calls ran their own body, those that `calls` does not list included.
     #[must_use]
     pub fn bodies(&self) -> usize {
         self.bodies
@@ -90,7 +96,7 @@ impl Observed {
 
     fn add(&mut self, call: ObservedCall) {
         match call.answer {
-            Answer::Hit { .. } | Answer::Stale { .. } => self.hits += 1,
+            Answer::Hit { .. } | Answer::Stale { .. } | Answer::Kept { .. } => self.hits += 1,
             Answer::Computed { .. } | Answer::Bypassed => self.bodies += 1,
             Answer::Shared | Answer::Busy => {}
         }
@@ -107,6 +113,7 @@ impl From<Outcome> for Answer {
         match outcome {
             Outcome::Hit(served) => Self::Hit { age: served.age() },
             Outcome::Stale(served) => Self::Stale { age: served.age() },
+            Outcome::Kept(served) => Self::Kept { age: served.age() },
             Outcome::Shared(_) => Self::Shared,
             Outcome::Computed { stored } => Self::Computed { stored },
             Outcome::Unleased => Self::Computed { stored: false },

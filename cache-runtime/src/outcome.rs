@@ -12,6 +12,8 @@ pub enum Outcome {
     Hit(Served),
     /// From the store, and a refresh is under way or about to be.
     Stale(Served),
+    /// From the store, past its ttl, since computing a new value fails or takes too long.
+    Kept(Served),
     /// By its own body.
     Computed {
         /// Whether the store has taken the value.
@@ -69,6 +71,7 @@ impl Outcome {
         match self {
             Self::Hit(_) => "hit",
             Self::Stale(_) => "stale",
+            Self::Kept(_) => "kept",
             Self::Computed { stored: true } => "computed",
             Self::Computed { stored: false } => "computed, not stored",
             Self::Shared(_) => "shared",

@@ -1,5 +1,7 @@
 //! How long a function's values live and how its computations are shared.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::compression::Compression;
@@ -41,6 +43,11 @@ pub struct Policy {
     pub(crate) err_ttl: Option<Duration>,
     pub(crate) lock_ttl: Duration,
     pub(crate) wait: Duration,
+    /// How long behind its ttl a value is served if computing a new one fails.
+    pub(crate) stale_if_error: Option<Duration>,
+    /// How long a body may take, and how long one for which there is such a value.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) soft_timeout: Option<Duration>,
     pub(crate) near: Option<Duration>,
     pub(crate) jitter_permille: u16,
     pub(crate) version: u32,
@@ -49,6 +56,26 @@ pub struct Policy {
     /// Whether calls have terms of their own, to be asked for.
     pub(crate) has_terms: bool,
     pub(crate) refuses: Refuses,
+}
+
+/// The policy that holds for one call.
+#[derive(Clone, Debug)]
+pub(crate) enum Holding {
+    /// That of the function.
+    Constant(&'static Policy),
+    /// With what was said of it for the arguments.
+    Resolved(Arc<Policy>),
+}
+
+impl Deref for Holding {
+    type Target = Policy;
+
+    fn deref(&self) -> &Policy {
+        match self {
+            Self::Constant(policy) => policy,
+            Self::Resolved(policy) => policy,
+        }
+    }
 }
 
 /// What a call may refuse that others are served.
@@ -63,6 +90,9 @@ pub(crate) enum Refuses {
 
 /// What a literal may be at most, and so what a run-time value is clamped to.
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+/// A lease is renewed for this long and no longer, where its function has no `timeout`: a body that hangs must not hold
+/// it for ever.
+const LONGEST_LEASE: Duration = Duration::from_secs(60);
 /// A lease is renewed every third of it: shorter ones would be lost to an ordinary round trip.
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 
@@ -98,6 +128,9 @@ impl Policy {
             err_ttl: None,
             lock_ttl: Duration::from_secs(5),
             wait: Duration::from_secs(10),
+            stale_if_error: None,
+            timeout: None,
+            soft_timeout: None,
             near: None,
             jitter_permille: 50,
             version: 0,
@@ -122,6 +155,14 @@ impl Policy {
         lock_ttl / lock_ttl_at_run_time: |policy, value| policy.lock_ttl = value;
         /// How long a caller waits for another's computation.
         wait / wait_at_run_time: |policy, value| policy.wait = value;
+        /// How long behind its `ttl` a value is served if computing a new one fails.
+        stale_if_error / stale_if_error_at_run_time:
+            |policy, value| policy.stale_if_error = Some(value);
+        /// How long a body may take.
+        timeout / timeout_at_run_time: |policy, value| policy.timeout = Some(value);
+        /// How long a caller waits for whom there is such a value.
+        soft_timeout / soft_timeout_at_run_time:
+            |policy, value| policy.soft_timeout = Some(value);
         /// How long a copy is kept in process.
         near / near_at_run_time: |policy, value| policy.near = Some(value);
     }
@@ -201,11 +242,29 @@ impl Policy {
         self
     }
 
-    /// The policy of an error: it has no window, and ends before it is computed anew.
+    /// The policy of an error: it has no window, and ends before it is computed anew. That the next one fails as well is
+    /// no reason to serve it.
     pub(crate) fn of_error(mut self, of_error: Option<Duration>) -> Self {
         self.ttl = of_error.or(self.err_ttl).unwrap_or(self.ttl);
         self.window = None;
+        self.stale_if_error = None;
         self
+    }
+
+    /// Whether values are kept beyond their ttl, to be served if computing a new one fails.
+    pub(crate) fn keeps(&self) -> bool {
+        self.stale_if_error.is_some()
+    }
+
+    /// How long a body may hold its lease.
+    pub(crate) fn longest(&self) -> Duration {
+        self.timeout.unwrap_or(LONGEST_LEASE)
+    }
+
+    /// How long tags live from the moment that their nonces are captured for an entry: longer than the entry can, so
+    /// that no entry dies of a nonce that has merely ended.
+    pub(crate) fn life_of_tags(&self) -> Duration {
+        2 * self.longest() + self.ttl + self.stale_if_error.unwrap_or_default()
     }
 
     /// Whether hits are refreshed behind their callers.
@@ -234,6 +293,15 @@ impl Policy {
         }
         if let Some(Window::Fixed(window)) = &mut self.window {
             clamp("refresh_before", window, least);
+        }
+        for (name, value) in [
+            ("stale_if_error", &mut self.stale_if_error),
+            ("timeout", &mut self.timeout),
+            ("soft_timeout", &mut self.soft_timeout),
+        ] {
+            if let Some(value) = value {
+                clamp(name, value, least);
+            }
         }
         clamp("lock_ttl", &mut self.lock_ttl, SHORTEST_LEASE);
         clamp("wait", &mut self.wait, Duration::ZERO);

@@ -80,8 +80,8 @@ async fn stored(at_hand: AtHand, began: Began, mut gathered: Gathered) -> Result
     {
         return Ok(());
     }
-    let lock_ttl = request.policy.lock_ttl;
-    let taken = lease::take(&request.cache, &request.key, &judged, lock_ttl, deadline).await;
+    let policy = &request.policy;
+    let taken = lease::take(&request.cache, &request.key, &judged, policy, deadline).await;
     let mut lease = match taken {
         Taken::Granted(lease) => lease,
         Taken::Unknown(error) => return Err(error),

@@ -60,6 +60,14 @@ impl Refreshes {
         lock(&self.asked).clear();
     }
 
+    /// A place for a body in the background, if one is free.
+    pub(crate) fn room(&self) -> Option<OwnedSemaphorePermit> {
+        if self.closed.load(Ordering::Acquire) {
+            return None;
+        }
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
     /// A place, if this key is to be asked for now and one is free.
     fn place(&self, key: FlightKey) -> Option<OwnedSemaphorePermit> {
         if self.closed.load(Ordering::Acquire) {
@@ -122,9 +130,9 @@ async fn run(
     // Here and not before: a hit does not wait, and this task is inside no body that has a place.
     let _place = places::wait(request).await;
     let deadline = request.cache.deadline();
-    let lock_ttl = request.policy.lock_ttl;
+    let policy = &request.policy;
     let mut lease =
-        match lease::take(&request.cache, &request.key, judged, lock_ttl, deadline).await {
+        match lease::take(&request.cache, &request.key, judged, policy, deadline).await {
             Taken::Granted(lease) => lease,
             Taken::Unknown(error) => {
                 return telemetry::store_trouble(request.site, &request.key, &error);

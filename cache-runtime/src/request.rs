@@ -10,7 +10,7 @@ use crate::frame::Gathered;
 use crate::key::Key;
 use crate::lease::Lease;
 use crate::outcome::Served;
-use crate::policy::Policy;
+use crate::policy::Holding;
 use crate::site::Site;
 use crate::tags::Tag;
 use crate::terms::Terms;
@@ -25,7 +25,7 @@ pub(crate) struct Request {
     /// What its entry is invalidated with besides its key, known before the body. Most have none.
     pub(crate) tags: Vec<Tag>,
     /// The site's, and from the moment that a body may run what was said of it for the arguments.
-    pub(crate) policy: Policy,
+    pub(crate) policy: Holding,
     pub(crate) terms: Terms,
 }
 
@@ -64,12 +64,20 @@ pub(crate) enum Shared {
     /// A value, or an error of those that are stored.
     Stored(Written, Arc<[u8]>),
     Failed(SharedFailure),
+    /// It has failed, or did a moment ago, and others can't have the error.
+    Failing,
     /// Neither the value nor the error can be had by others.
     Nothing,
 }
 
 pub(crate) type Lead = Leader<FlightKey, Lease, Landed>;
 pub(crate) type Wait = Waiter<FlightKey, Lease, Landed>;
+
+impl Landed {
+    pub(crate) fn failing() -> Self {
+        Self { shared: Shared::Failing, touched: Arc::default(), served: None }
+    }
+}
 
 impl FlightKey {
     pub(crate) fn is_of(&self, key: &Key) -> bool {
@@ -81,8 +89,9 @@ impl Request {
     /// The same with the policy that holds for the arguments.
     pub(crate) fn resolved(&self, computation: &mut dyn Computation) -> Self {
         let mut request = self.clone();
-        computation.resolve(&mut request.policy);
-        request.policy = request.policy.checked(self.site);
+        let mut policy = *self.policy;
+        computation.resolve(&mut policy);
+        request.policy = Holding::Resolved(Arc::new(policy.checked(self.site)));
         request
     }
 

@@ -12,7 +12,7 @@ use crate::codec::{self, DecodeError, EncodeError, Encoded, Format};
 use crate::computation::{self, Outgoing, SharedFailure, Source};
 use crate::converting::{Loader, Saver};
 use crate::entry::Written;
-use crate::error::{AsDynError, SharedError};
+use crate::error::{AsDynError, SharedError, TimedOut};
 use crate::frame::{Gathered, Spoiled};
 use crate::in_arc::{Held, InArc};
 use crate::key::Segment;
@@ -370,6 +370,10 @@ pub(crate) trait Returned<R>: Send + Sync {
     /// Makes an error one that others can have too, if its type allows it.
     fn share_failure(&self, returned: &mut Option<R>) -> Option<SharedFailure>;
     fn adopt_failure(&self, failure: &SharedFailure) -> Option<R>;
+    /// Whether it is an error in place of which an old value may be served.
+    fn is_failure(&self, returned: &R) -> bool;
+    /// What is returned when the body took too long, where its function says how long it may.
+    fn timed_out(&self, why: TimedOut) -> Option<R>;
 }
 
 impl<T, R, X: Says<T>> Returned<R> for Returns<T, R, X> {
@@ -417,6 +421,14 @@ impl<T, R, X: Says<T>> Returned<R> for Returns<T, R, X> {
 
     fn adopt_failure(&self, failure: &SharedFailure) -> Option<R> {
         ((self.shape)().adopt)(failure)
+    }
+
+    fn is_failure(&self, returned: &R) -> bool {
+        (self.shape)().value(returned).is_none()
+    }
+
+    fn timed_out(&self, _: TimedOut) -> Option<R> {
+        None
     }
 }
 

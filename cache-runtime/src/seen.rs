@@ -42,8 +42,8 @@ impl Remembered {
     }
 }
 
-/// Reads an entry and the nonces of all its tags: one round trip, and a second one where it carries tags
-/// that were neither declared nor guessed.
+/// Reads an entry and the nonces of all its tags: one round trip, a second one where it carries tags that were neither
+/// declared nor guessed, and one where the server's time has to be known and is not.
 pub(crate) async fn see(request: &Request, deadline: Instant) -> Result<Seen<'_>, StoreError> {
     let asked = asked(request);
     let store = &request.cache.store;
@@ -53,6 +53,12 @@ pub(crate) async fn see(request: &Request, deadline: Instant) -> Result<Seen<'_>
     if !unasked.is_empty() {
         let nonces = store.nonces(&unasked, deadline).await?;
         seen.complete(request, unasked, nonces);
+    }
+    // Whether it is past its ttl only the clock can tell, and doubt would count as past.
+    if entry::may_be_past(&seen.stored, request.fingerprint)
+        && store.latest_now(&request.key).is_none()
+    {
+        store.learn_now(&request.key, deadline).await?;
     }
     Ok(seen)
 }

@@ -2,7 +2,7 @@
 
 use std::any::{TypeId, type_name};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use serde::de::DeserializeOwned;
@@ -49,6 +49,8 @@ struct State {
     others: Mutex<Others>,
     /// The warnings that have been given, a bit each.
     warned: AtomicU32,
+    /// Whether values past their ttl are being served.
+    fails: AtomicBool,
     places: OnceLock<Places>,
     /// To tell of tags that were not known before.
     tags_late: Habit,
@@ -452,6 +454,11 @@ impl Site {
 
     pub(crate) fn noted_by(&self, cache: u64) {
         self.state().noted_by.store(cache, Ordering::Relaxed);
+    }
+
+    /// Notes whether computing fails at the moment; says whether that is news.
+    pub(crate) fn fails(&self, fails: bool) -> bool {
+        self.state().fails.swap(fails, Ordering::Relaxed) != fails
     }
 
     /// Whether this is the first time.

@@ -1,11 +1,11 @@
 //! Which stamps an entry gets, once its body has ended and all of its tags are known.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::faults::{self, Fault};
 use crate::frame::{Gathered, Spoiled};
 use crate::lease::Lease;
+use crate::policy::Policy;
 use crate::request::Request;
 use crate::store::StoreError;
 use crate::tags::{self, Nonce, Tag};
@@ -15,6 +15,8 @@ use crate::tags::{self, Nonce, Tag};
 pub(crate) enum Unstamped {
     /// One of the tags was invalidated while the body ran, or may have been.
     Invalidated,
+    /// A value past its ttl was used: what is made of it is older than the entry would say.
+    Past,
     /// Nobody knew that there would be such tags, so the journal's position was not taken.
     Unexpected,
     /// It will be the same the next time.
@@ -32,16 +34,17 @@ pub(crate) async fn stamps(
     request: &Request,
     lease: &mut Lease,
     touched: &Gathered,
-    ttl: Duration,
+    policy: &Policy,
 ) -> Result<Vec<(Tag, Nonce)>, Unstamped> {
     match touched.spoiled {
         None => {}
+        Some(Spoiled::Past) => return Err(Unstamped::Past),
         Some(Spoiled::Torn) => return Err(Unstamped::Invalidated),
         Some(why) => return Err(Unstamped::Never(why)),
     }
     #[cfg(test)]
-    faults::ask_too_late(request, lease, ttl).await;
-    lease.outlive(&request.tags, ttl).await;
+    faults::ask_too_late(request, lease, policy).await;
+    lease.outlive(&request.tags, policy).await;
     let captured = request.tags.iter().zip(lease.nonces());
     let mut stamps: BTreeMap<&str, (Tag, Nonce)> =
         captured.map(|(tag, nonce)| (tag.name(), (tag.clone(), nonce.clone()))).collect();
@@ -64,7 +67,7 @@ pub(crate) async fn stamps(
         return Err(Unstamped::Never(Spoiled::TooMany));
     }
     let mut stamps: Vec<(Tag, Nonce)> = stamps.into_values().collect();
-    stamps.extend(late_stamps(request, lease, touched, late, ttl).await?);
+    stamps.extend(late_stamps(request, lease, touched, late, policy).await?);
     Ok(stamps)
 }
 
@@ -73,13 +76,13 @@ async fn late_stamps(
     lease: &Lease,
     touched: &Gathered,
     late: Vec<Tag>,
-    ttl: Duration,
+    policy: &Policy,
 ) -> Result<Vec<(Tag, Nonce)>, Unstamped> {
     if late.is_empty() {
         return Ok(Vec::new());
     }
     let since = lease.position().ok_or(Unstamped::Unexpected)?;
-    let (cache, life) = (&request.cache, crate::lease::life_of_tags(ttl));
+    let (cache, life) = (&request.cache, policy.life_of_tags());
     let now = cache.store.capture(&late, life, cache.deadline()).await;
     let now = now.map_err(Unstamped::Unknown)?;
     let clean = cache.store.is_clean(&cache.namespace, since, &late, cache.deadline()).await;

@@ -7,7 +7,7 @@ use crate::faults::{self, Fault};
 use crate::fingerprint;
 use crate::frame::Gathered;
 use crate::key::{Key, Segment};
-use crate::policy::Policy;
+use crate::policy::{Holding, Policy};
 use crate::private::Chosen;
 use crate::request::{Asked, Request, Unasked};
 use crate::site::{Site, Warning};
@@ -22,7 +22,7 @@ pub struct Target {
     pub(crate) cache: Option<Cache>,
     pub(crate) key: Option<Key>,
     /// Where it is not the site's: boxed, as each call moves a target about.
-    resolved: Option<Box<Policy>>,
+    policy: Holding,
     /// The names of the tags that its attribute says of the arguments.
     tags: Vec<String>,
 }
@@ -45,7 +45,8 @@ impl Target {
             }
             rendered.ok()
         });
-        Self { site, owner, cache, key, resolved: None, tags: Vec::new() }
+        let policy = Holding::Constant(site.policy);
+        Self { site, owner, cache, key, policy, tags: Vec::new() }
     }
 
     /// The tags of a call.
@@ -93,15 +94,15 @@ impl Target {
     /// For a handle, whose policy does not wait for a body.
     #[must_use]
     pub fn resolved(mut self, resolve: impl FnOnce(&mut Policy)) -> Self {
-        let mut policy = *self.site.policy;
+        let mut policy = *self.policy;
         resolve(&mut policy);
-        self.resolved = Some(Box::new(policy.checked(self.site)));
+        self.policy = Holding::Resolved(Arc::new(policy.checked(self.site)));
         self
     }
 
     /// Without a cache or a key there are only the tags of what the body will give.
     pub(crate) fn asked(mut self, fingerprint: u64, forced: bool) -> Result<Asked, Unasked> {
-        let (policy, site) = (self.policy(), self.site);
+        let (policy, site) = (self.policy.clone(), self.site);
         let (Some(Cache(cache)), Some(key)) = (self.cache.take(), self.key.take()) else {
             let mut tags = Gathered::for_entry();
             self.tags.iter().for_each(|name| tags.add(name));
@@ -114,10 +115,6 @@ impl Target {
         Ok(Asked { request, forced })
     }
 
-    fn policy(&self) -> Policy {
-        self.resolved.as_deref().copied().unwrap_or(*self.site.policy)
-    }
-
     pub(crate) fn request(&self, fingerprint: u64) -> Option<Request> {
         let cache = Arc::clone(&self.cache.as_ref()?.0);
         Some(Request {
@@ -126,7 +123,7 @@ impl Target {
             site: self.site,
             key: self.key.clone()?,
             fingerprint: self.told_apart(fingerprint),
-            policy: self.policy(),
+            policy: self.policy.clone(),
             terms: Terms::default(),
         })
     }

@@ -23,6 +23,31 @@ pub(crate) fn answered(site: &Site, key: &Key, outcome: Outcome) {
     told!(site, key, outcome = outcome.text(), "answered");
 }
 
+/// A value past its ttl was served. Said once, until one is stored again.
+pub(crate) fn kept_served(site: &Site) {
+    if site.fails(true) {
+        tracing::warn!(
+            target: "redis_cached",
+            function = site.function(),
+            module = site.module(),
+            "computing fails or takes too long, and values are served that are past their ttl, for as long as \
+             `stale_if_error` says"
+        );
+    }
+}
+
+/// A value was stored, and so computing does not fail any more, if it did.
+pub(crate) fn computes_again(site: &Site) {
+    if site.policy.keeps() && site.fails(false) {
+        tracing::info!(
+            target: "redis_cached",
+            function = site.function(),
+            module = site.module(),
+            "computing works again"
+        );
+    }
+}
+
 /// A step of the protocol that the caller does not see.
 pub(crate) fn step(site: &Site, key: &Key, step: &'static str) {
     told!(site, key, step, "step");
@@ -79,7 +104,7 @@ pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
             "the body took longer than the ttl of what it returned, which was not stored; raise the ttl"
         }
         Warning::SlowerThanLease => {
-            "the body took longer than a lease is renewed for, 60 s, so its value was not stored; make it faster, or load in parts"
+            "the body took longer than a lease is renewed for, 60 s without a `timeout`, so its value was not stored; make it faster, load in parts, or say a `timeout`"
         }
         Warning::Fallback => {
             "the value does not read back from the compact codec and is stored as named MessagePack, which is larger"

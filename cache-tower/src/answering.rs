@@ -28,14 +28,15 @@ pub(crate) fn serve<B: Body<Data = Bytes>>(
     asked: &Asked,
 ) -> Response<CacheBody<B>> {
     let served = match outcome {
-        Outcome::Hit(served) | Outcome::Stale(served) | Outcome::Shared(Some(served)) => {
-            Some(served.age())
-        }
+        Outcome::Hit(served)
+        | Outcome::Stale(served)
+        | Outcome::Kept(served)
+        | Outcome::Shared(Some(served)) => Some(served.age()),
         _ => None,
     };
     let (age, rest) = stored.age_and_rest(served.unwrap_or(Duration::ZERO));
     // By hand it may be stale before its time.
-    let rest = if matches!(outcome, Outcome::Stale(_)) { rest.min(0) } else { rest };
+    let rest = if matches!(outcome, Outcome::Stale(_) | Outcome::Kept(_)) { rest.min(0) } else { rest };
     let status = match outcome {
         _ if served.is_some() => format!("; hit; ttl={rest}"),
         Outcome::Computed { stored: true } => "; fwd=miss; stored".to_owned(),

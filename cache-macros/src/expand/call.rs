@@ -27,7 +27,9 @@ impl Expansion<'_> {
         let (policy, terms, busy) =
             (self.policy_closure(), self.terms_closure(), self.busy_closure());
         let (accepting, converting) = (self.accepting(), self.converting());
-        let refreshing = self.spec.policy.refresh_before.as_ref().map(|_| {
+        let policy_said = &self.spec.policy;
+        let outlives = policy_said.refresh_before.is_some() || policy_said.soft_timeout.is_some();
+        let refreshing = outlives.then(|| {
             let closure = self.refresh_closure();
             quote!(.refreshing(#closure))
         });
@@ -178,12 +180,16 @@ impl Expansion<'_> {
 
     /// With what is said of the errors.
     fn returns_and_errors(&self) -> TokenStream {
-        let Values { cache_err_if, err_ttl_with, share_err, .. } = &self.spec.values;
-        if cache_err_if.is_none() && share_err.is_none() {
+        let Values { cache_err_if, err_ttl_with, share_err, stale_if, .. } = &self.spec.values;
+        let timeout = self.spec.policy.timeout.as_ref();
+        if [cache_err_if, share_err, stale_if].into_iter().all(Option::is_none)
+            && timeout.is_none()
+        {
             return self.returns();
         }
         let (erring, stored) = (self.erring(), self.storing_errors());
-        let said = [("err_ttl_with", err_ttl_with), ("share_err", share_err)];
+        let said =
+            [("err_ttl_with", err_ttl_with), ("share_err", share_err), ("stale_if", stale_if)];
         let said = said.into_iter().filter_map(|(method, closure)| {
             let closure = closure.as_ref()?;
             let method = format_ident!("{method}");
@@ -191,7 +197,9 @@ impl Expansion<'_> {
         });
         // Input:  #[redis_cached(.., cache_err_if = Error::is_not_found, err_ttl = "10s")]
         // Output: erring(returns).cache_err_if::<Bincode>(Error::is_not_found)
-        quote!(#erring #stored #(#said)*)
+        let timed_out =
+            timeout.map(|_| quote_spanned!(self.return_span()=> .timeout()));
+        quote!(#erring #stored #(#said)* #timed_out)
     }
 
     fn erring(&self) -> TokenStream {

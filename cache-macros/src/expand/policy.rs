@@ -115,8 +115,10 @@ impl Expansion<'_> {
         for (name, span) in policy.spans().filter(|(name, _)| *name != "ttl") {
             match span {
                 Duration::Millis(millis) => said.push((name, *millis)),
-                // That there is a window is known without its length.
-                Duration::AtRunTime(_) if name == "refresh_before" => said.push((name, 0)),
+                // That there is one is known without its length.
+                Duration::AtRunTime(_) if matches!(name, "refresh_before" | "stale_if_error") => {
+                    said.push((name, 0));
+                }
                 Duration::AtRunTime(_) => {}
             }
         }

@@ -7,13 +7,35 @@ use super::parties::Party::{
 use super::run::{ENTRIES_AGE, LEASES_END, Scenario};
 use super::scenarios::of;
 use super::world::Function::{
-    Late, Newer, Outer, OuterTagged, Plain, Priming, PrimingTagged, Shaky, Tagged, Valued,
+    Kept, KeptTagged, Late, Newer, Outer, OuterTagged, Plain, Priming, PrimingTagged, Shaky, Tagged, Valued,
 };
 use super::world::Invalidation::{Both, Everything, Key, Tag};
 use crate::store::memory::loss::Loss;
 
 /// How often a party is kept from going on, and who the parties are.
 pub(crate) const BOUNDED: &[(usize, Scenario)] = &[
+    (
+        2,
+        Scenario {
+            before: &[Reader(Kept, 0), Expirer(Key(Kept))],
+            after: &[Looker(Kept, 0)],
+            ..of(
+                "two callers of what is past its ttl, a writer",
+                &[Reader(Kept, 0), Reader(Kept, 0), Writer(Key(Kept))],
+            )
+        },
+    ),
+    (
+        2,
+        Scenario {
+            before: &[Reader(KeptTagged, 0)],
+            after: &[Looker(KeptTagged, 0)],
+            ..of(
+                "a caller of what is past its ttl, a writer of its tag",
+                &[Reader(KeptTagged, 0), Writer(Tag("a")), Reader(KeptTagged, 1)],
+            )
+        },
+    ),
     (
         2,
         Scenario {

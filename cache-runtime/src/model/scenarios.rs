@@ -5,7 +5,7 @@ use super::parties::Party::{
 };
 use super::run::{ENTRIES_AGE, ENTRIES_END, LEASES_END, Scenario};
 use super::world::Function::{
-    Late, Newer, OtherwiseTagged, Outer, OuterLate, OuterTagged, Plain, Priming, PrimingTagged,
+    Kept, KeptSoftly, KeptTagged, Late, Newer, OtherwiseTagged, Outer, OuterLate, OuterTagged, Plain, Priming, PrimingTagged,
     PrimingValued, Shaky, Tagged, Valued,
 };
 use super::world::Invalidation::{Both, Everything, Key, Tag};
@@ -309,6 +309,64 @@ pub(crate) const LARGE: &[Scenario] = &[
         before: &[Reader(Shaky, 0)],
         after: &[Looker(Shaky, 0)],
         ..of("misses behind a failure", &[Reader(Shaky, 0), Reader(Shaky, 1)])
+    },
+    Scenario {
+        before: &[Reader(Kept, 0), Expirer(Key(Kept))],
+        losses: &[(Loss::Lease, Kept)],
+        faults: 1,
+        drops: 1,
+        pauses: &[2, ENTRIES_END],
+        kills: 1,
+        slow_replies: true,
+        after: &[Looker(Kept, 0), Reader(Kept, 1)],
+        ..of(
+            "values past their ttl",
+            &[
+                ReaderTwice(Kept, 0),
+                Reader(Kept, 0),
+                ReaderTwice(Kept, 1),
+                Setter(Kept, 1),
+                Writer(Key(Kept)),
+                WriterFrom(Key(Kept), 1),
+                Expirer(Key(Kept)),
+            ],
+        )
+    },
+    Scenario {
+        before: &[Reader(KeptTagged, 0), Expirer(Tag("a"))],
+        losses: &[(Loss::Nonce, KeptTagged)],
+        faults: 1,
+        drops: 1,
+        after: &[Looker(KeptTagged, 0), Reader(KeptTagged, 1)],
+        ..of(
+            "values past their ttl that have tags",
+            &[
+                ReaderTwice(KeptTagged, 0),
+                Reader(KeptTagged, 0),
+                Reader(KeptTagged, 1),
+                Writer(Tag("a")),
+                Writer(Tag("a")),
+                WriterFrom(Key(KeptTagged), 1),
+            ],
+        )
+    },
+    Scenario {
+        before: &[Reader(KeptSoftly, 0), Expirer(Key(KeptSoftly))],
+        faults: 1,
+        drops: 1,
+        pauses: &[1, LEASES_END],
+        slow_replies: true,
+        after: &[Looker(KeptSoftly, 0), Reader(KeptSoftly, 1)],
+        ..of(
+            "callers that do not wait for long",
+            &[
+                ReaderTwice(KeptSoftly, 0),
+                Reader(KeptSoftly, 0),
+                ReaderTwice(KeptSoftly, 1),
+                Writer(Key(KeptSoftly)),
+                WriterFrom(Key(KeptSoftly), 1),
+            ],
+        )
     },
     Scenario {
         before: &[Reader(Plain, 0)],

@@ -48,6 +48,15 @@ sites! {
 /// Under the key of `PLAIN`, with entries of its own.
 static NEWER: Site = Site::new("model", "newer", nowhere, "plain", &policy());
 
+const fn kept() -> Policy {
+    Policy::new(300_000).stale_if_error(600_000).jitter_permille(0)
+}
+
+static KEPT: Site = Site::new("model", "kept", nowhere, "kept", &kept());
+static KEPT_TAGGED: Site = Site::new("model", "kept-tagged", nowhere, "kept-tagged", &kept());
+static KEPT_SOFTLY: Site =
+    Site::new("model", "kept-softly", nowhere, "kept-softly", &kept().soft_timeout(50));
+
 /// The functions that are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Function {
@@ -71,6 +80,12 @@ pub(crate) enum Function {
     OuterLate,
     /// No tags; every other body fails.
     Shaky,
+    /// No tags; every other body fails, and then a value past its ttl is served.
+    Kept,
+    /// As `Kept`, tagged `a` by its arguments.
+    KeptTagged,
+    /// As `Kept`, and callers with such a value wait for a moment only.
+    KeptSoftly,
     /// Has a value at hand for `Plain`.
     Priming,
     /// Has one at hand for `Tagged`.
@@ -91,6 +106,9 @@ impl Function {
             Self::OuterTagged => &OUTER_TAGGED,
             Self::OuterLate => &OUTER_LATE,
             Self::Shaky => &SHAKY,
+            Self::Kept => &KEPT,
+            Self::KeptTagged => &KEPT_TAGGED,
+            Self::KeptSoftly => &KEPT_SOFTLY,
             Self::Priming => &PRIMING,
             Self::PrimingTagged => &PRIMING_TAGGED,
             Self::PrimingValued => &PRIMING_VALUED,
@@ -99,7 +117,7 @@ impl Function {
 
     fn declared(self) -> Option<&'static str> {
         match self {
-            Self::Tagged | Self::OuterTagged => Some("a"),
+            Self::Tagged | Self::OuterTagged | Self::KeptTagged => Some("a"),
             Self::OtherwiseTagged | Self::Valued => Some("b"),
             _ => None,
         }
@@ -127,7 +145,7 @@ impl Function {
         match invalidation {
             Invalidation::Key(function) => function.site().template() == self.site().template(),
             Invalidation::Tag("a") => {
-                let tagged = [Self::Tagged, Self::Late, Self::Valued];
+                let tagged = [Self::Tagged, Self::Late, Self::Valued, Self::KeptTagged];
                 let calls_tagged = [Self::Outer, Self::OuterTagged, Self::OuterLate];
                 tagged.contains(&self) || calls_tagged.contains(&self)
             }
@@ -190,12 +208,13 @@ impl World {
             site.note_tags(true);
         }
         let primes = [&PRIMING, &PRIMING_TAGGED, &PRIMING_VALUED];
-        for site in [&PLAIN, &NEWER, &TAGGED, &SHAKY].iter().chain(&primes) {
+        let kept = [&KEPT, &KEPT_TAGGED, &KEPT_SOFTLY];
+        for site in [&PLAIN, &NEWER, &TAGGED, &SHAKY].iter().chain(&primes).chain(&kept) {
             (0..8).for_each(|_| site.note_tags(false));
         }
-        for site in
-            [&PLAIN, &NEWER, &TAGGED, &LATE, &VALUED, &OUTER, &OUTER_TAGGED, &OUTER_LATE, &SHAKY]
-        {
+        let others =
+            [&PLAIN, &NEWER, &TAGGED, &LATE, &VALUED, &OUTER, &OUTER_TAGGED, &OUTER_LATE, &SHAKY];
+        for site in others.iter().chain(&kept) {
             (0..8).for_each(|_| site.note_primes(false));
         }
         for site in primes {
@@ -390,6 +409,10 @@ impl Call {
         }
         point("body ends").await;
         if function == Function::Shaky && bodies % 2 == 1 {
+            return Err("this one fails".to_owned());
+        }
+        let is_kept = matches!(function, Function::Kept | Function::KeptTagged | Function::KeptSoftly);
+        if is_kept && bodies % 2 == 0 {
             return Err("this one fails".to_owned());
         }
         Ok(version)

@@ -346,7 +346,6 @@ impl Memory {
         key: &Key,
         content: &str,
         sealed: &[u8],
-        ends_at: u64,
         alone: bool,
     ) -> Commit {
         let now = self.now();
@@ -354,18 +353,19 @@ impl Memory {
         if !holds(contents.lease(key.name(), now), content) {
             return Commit::Refused;
         }
-        if now >= ends_at {
+        // What is slower than its ttl is not stored, also where it would be kept for longer.
+        if now >= entry::ttl_end_of(sealed) {
             return Commit::Late;
         }
         let mut bytes = sealed.to_vec();
-        let mut ends_at = ends_at;
+        let mut ends_at = entry::end_of(sealed);
         if !alone
             && let Some(stored) = contents.value(key.name(), now)
             && let Some(other) = entry::other_than(&stored.bytes, entry::fingerprint_of(sealed))
             && entry::ttl_end_of(other) > now
         {
             bytes.extend_from_slice(other);
-            ends_at = ends_at.min(entry::ttl_end_of(other));
+            ends_at = ends_at.min(entry::end_of(other));
         }
         contents.insert(key.name(), bytes, ends_at, self.capacity);
         contents.leases.remove(key.name());

@@ -12,15 +12,20 @@ fn key() -> Key {
     Key::render("ns", &[]).unwrap()
 }
 
-fn sealed(store: &Memory, fingerprint: u64, payload: &[u8]) -> (Vec<u8>, u64) {
+fn sealed(store: &Memory, fingerprint: u64, payload: &[u8]) -> Vec<u8> {
+    ending(store, fingerprint, payload, 60_000, 0)
+}
+
+fn ending(store: &Memory, fingerprint: u64, payload: &[u8], after: u64, kept: u64) -> Vec<u8> {
     let now = store.now();
-    let life = Life { born_at: now, due_at: now + 30_000, ttl_end: now + 60_000 };
+    let (ttl_end, end) = (now + after, now + after + kept);
+    let life = Life { born_at: now, due_at: now + after / 2, ttl_end, end };
     let written = Written { codec: codec::Id::Bincode, is_error: false };
     let key_digest = key().digest();
     let compressed = Compressed::Not;
     let label =
         Label { life, fingerprint, key_digest, written, compressed, none: false, stamps: &[] };
-    (entry::seal(&label, payload), life.ttl_end)
+    entry::seal(&label, payload)
 }
 
 fn get(store: &Memory) -> Vec<u8> {
@@ -36,8 +41,8 @@ fn granted(take: Take) -> String {
 
 fn store_value(store: &Memory, fingerprint: u64, payload: &[u8]) -> Vec<u8> {
     let content = store.seize(&key(), "setter", LOCK, Seize::Newer(None)).unwrap().content;
-    let (bytes, ends_at) = sealed(store, fingerprint, payload);
-    assert_eq!(store.commit(&key(), &content, &bytes, ends_at, false), Commit::Stored);
+    let bytes = sealed(store, fingerprint, payload);
+    assert_eq!(store.commit(&key(), &content, &bytes, false), Commit::Stored);
     bytes
 }
 
@@ -62,8 +67,8 @@ async fn a_lease_of_the_same_token_is_another_lease() {
     store.invalidate(&[key()]);
     let second = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
     assert_ne!(first, second);
-    let (bytes, ends_at) = sealed(&store, 1, b"old");
-    assert_eq!(store.commit(&key(), &first, &bytes, ends_at, false), Commit::Refused);
+    let bytes = sealed(&store, 1, b"old");
+    assert_eq!(store.commit(&key(), &first, &bytes, false), Commit::Refused);
     assert!(!store.renew(&key(), &first, LOCK));
     store.pass(&key(), &first, LOCK, Old::Stays);
     store.release(&key(), &Claim::Content(first));
@@ -74,11 +79,12 @@ async fn a_lease_of_the_same_token_is_another_lease() {
 async fn a_commit_is_refused_without_its_lease_and_late_after_its_end() {
     let store = Memory::new(1 << 20);
     let content = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
-    let (bytes, _) = sealed(&store, 1, b"value");
-    assert_eq!(store.commit(&key(), &content, &bytes, store.now(), false), Commit::Late);
+    // Also where it would be kept for longer.
+    let bytes = ending(&store, 1, b"value", 0, 60_000);
+    assert_eq!(store.commit(&key(), &content, &bytes, false), Commit::Late);
     tokio::time::advance(LOCK).await;
-    let (bytes, ends_at) = sealed(&store, 1, b"value");
-    assert_eq!(store.commit(&key(), &content, &bytes, ends_at, false), Commit::Refused);
+    let bytes = sealed(&store, 1, b"value");
+    assert_eq!(store.commit(&key(), &content, &bytes, false), Commit::Refused);
     assert!(get(&store).is_empty());
 }
 
@@ -93,8 +99,8 @@ async fn expire_and_invalidate_end_the_lease() {
         } else {
             store.invalidate(&[key()]);
         }
-        let (bytes, ends_at) = sealed(&store, 1, b"late");
-        assert_eq!(store.commit(&key(), &content, &bytes, ends_at, false), Commit::Refused);
+        let bytes = sealed(&store, 1, b"late");
+        assert_eq!(store.commit(&key(), &content, &bytes, false), Commit::Refused);
         assert_eq!(get(&store).is_empty(), !expire);
     }
 }
@@ -135,6 +141,22 @@ async fn failures_in_a_row_double_the_marker_up_to_the_longest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_kept_is_there_past_its_ttl_and_with_another_until_the_earlier_end() {
+    let store = Memory::new(1 << 20);
+    let lives = [(1, 10_000, 50_000), (2, 20_000, 10_000)];
+    for (fingerprint, after, kept) in lives {
+        let content = store.seize(&key(), "setter", LOCK, Seize::Newer(None)).unwrap().content;
+        let bytes = ending(&store, fingerprint, b"value", after, kept);
+        assert_eq!(store.commit(&key(), &content, &bytes, false), Commit::Stored);
+    }
+    tokio::time::advance(Duration::from_millis(29_990)).await;
+    let stored = get(&store);
+    assert_eq!(stored.len(), 2 * (entry::HEADER + 5));
+    tokio::time::advance(Duration::from_millis(20)).await;
+    assert!(get(&store).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_ends_soonest_goes_first_when_the_store_is_full() {
     let store = Memory::new(3 * (entry::HEADER + 1000));
     let keys: Vec<Key> = (0..4u64)
@@ -145,9 +167,8 @@ async fn what_ends_soonest_goes_first_when_the_store_is_full() {
         .collect();
     for (key, seconds) in keys.iter().zip([40, 10, 30, 20]) {
         let content = store.seize(key, "setter", LOCK, Seize::Newer(None)).unwrap().content;
-        let (bytes, _) = sealed(&store, 1, &[7; 1000]);
-        let ends_at = store.now() + seconds * 1000;
-        assert_eq!(store.commit(key, &content, &bytes, ends_at, false), Commit::Stored);
+        let bytes = ending(&store, 1, &[7; 1000], seconds * 1000, 0);
+        assert_eq!(store.commit(key, &content, &bytes, false), Commit::Stored);
     }
     let kept: Vec<bool> = keys.iter().map(|key| !store.read(key, &[]).0.is_empty()).collect();
     assert_eq!(kept, [true, false, true, true]);

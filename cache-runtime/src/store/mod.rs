@@ -324,16 +324,15 @@ impl Store {
         key: &Key,
         content: &str,
         sealed: &[u8],
-        ends_at: u64,
         alone: bool,
         deadline: Instant,
     ) -> Result<Commit, StoreError> {
         match self {
             Self::Memory(store) => {
-                step("commit", || store.commit(key, content, sealed, ends_at, alone)).await
+                step("commit", || store.commit(key, content, sealed, alone)).await
             }
             Self::Redis(store) => {
-                store.commit(key, content, sealed, ends_at, alone, deadline).await
+                store.commit(key, content, sealed, alone, deadline).await
             }
         }
     }
@@ -454,6 +453,14 @@ impl Store {
         match self {
             Self::Memory(store) => Some(store.now()),
             Self::Redis(store) => store.latest_now(key),
+        }
+    }
+
+    /// Has [`latest_now`](Self::latest_now) know the time.
+    pub(crate) async fn learn_now(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Redis(store) => store.learn_now(key, deadline).await,
         }
     }
 

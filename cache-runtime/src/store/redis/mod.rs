@@ -138,16 +138,14 @@ impl Redis {
         key: &Key,
         content: &str,
         sealed: &[u8],
-        ends_at: u64,
         alone: bool,
         deadline: Instant,
     ) -> Result<Commit, StoreError> {
         let deadline = deadline + Duration::from_nanos(sealed.len() as u64 * NANOS_PER_BYTE);
         let keys = [key.name(), &key.lease()];
-        let end = ends_at.to_string();
         let fingerprint = entry::fingerprint_of(sealed).to_le_bytes();
         let alone: &[u8] = if alone { b"alone" } else { b"" };
-        let args: [&[u8]; 5] = [content.as_bytes(), sealed, end.as_bytes(), &fingerprint, alone];
+        let args: [&[u8]; 4] = [content.as_bytes(), sealed, &fingerprint, alone];
         let reply = self.script(key, &scripts::COMMIT, &keys, &args, deadline).await?;
         match &reply {
             Value::BulkString(text) if text == b"stored" => Ok(Commit::Stored),
@@ -284,6 +282,18 @@ impl Redis {
         pool.clock.latest()
     }
 
+    /// Asks for the server's time.
+    pub(crate) async fn learn_now(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
+        let pool = self.link.pool()?;
+        let sent = Instant::now();
+        let time = ::redis::cmd("TIME");
+        let reply = self.link.send(&pool, key.lane(pool.lanes()), &time, deadline).await?;
+        let (seconds, micros): (u64, u64) = ::redis::from_redis_value(reply)
+            .map_err(|_| StoreError::Server("unexpected reply to a question for the time".to_owned()))?;
+        pool.clock.sample(sent, seconds * 1000 + micros / 1000);
+        Ok(())
+    }
+
     pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), StoreError> {
         let pool = self.link.pool()?;
         self.link.send_unrefused(&pool, 0, &::redis::cmd("PING"), deadline).await.map(drop)
@@ -360,7 +370,7 @@ impl Redis {
         let born_at = granted.server_ms;
         let ttl_end = born_at + millis(life);
         let label = Label {
-            life: Life { born_at, due_at: ttl_end, ttl_end },
+            life: Life { born_at, due_at: ttl_end, ttl_end, end: ttl_end },
             fingerprint: 0,
             key_digest: probe.digest(),
             written: Written { codec: codec::Id::Bincode, is_error: false },
@@ -369,7 +379,7 @@ impl Redis {
             stamps: &[],
         };
         let sealed = entry::seal(&label, &[]);
-        self.commit(probe, &granted.content, &sealed, ttl_end, false, deadline).await?;
+        self.commit(probe, &granted.content, &sealed, false, deadline).await?;
         self.expire(namespace, probe, deadline).await?;
         self.remaining(probe, deadline).await?;
         self.invalidate(namespace, probes, deadline).await?;

@@ -7,11 +7,11 @@ redis.call('DEL', KEYS[2])
 local size = redis.call('STRLEN', KEYS[1])
 local from = 0
 for _ = 1, 2 do
-  if from + 68 > size then break end
+  if from + 76 > size then break end
   local head = redis.call('GETRANGE', KEYS[1], from, from + 7)
   if string.sub(head, 1, 4) ~= 'rce\1' then break end
   local length = struct.unpack('<I4', head, 5)
-  if length < 68 or from + length > size then break end
+  if length < 76 or from + length > size then break end
   redis.call('SETRANGE', KEYS[1], from + 16, string.rep('\0', 8))
   from = from + length
 end

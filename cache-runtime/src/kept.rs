@@ -1,0 +1,48 @@
+//! A value past its ttl, kept to be served if computing a new one fails (`stale_if_error`, RFC 5861).
+//!
+//! It is served to nobody but the call whose own look has found it: that look was sent after the call began, and so
+//! what it found has outlived every invalidation that was acknowledged before.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::computation::Computation;
+use crate::entry::Life;
+use crate::frame::{self, Gathered, Spoiled};
+use crate::outcome::{Outcome, Served};
+use crate::request::Request;
+use crate::telemetry;
+
+/// What is known of such a value.
+pub(crate) struct Kept {
+    served: Served,
+    /// By this process's own clock: the store may be out of reach when it is needed.
+    until: Instant,
+    /// What it carries, where there is anybody around the call to know.
+    touched: Option<Gathered>,
+}
+
+impl Kept {
+    /// `None` where its end has come, or may have. `now` is the latest that the server's clock may show.
+    pub(crate) fn new(life: Life, now: Option<u64>, touched: Option<Gathered>) -> Option<Self> {
+        let rest = life.end.checked_sub(now?).filter(|rest| *rest > 0)?;
+        let until = Instant::now() + Duration::from_millis(rest);
+        Some(Self { served: Served::new(life, now), until, touched })
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.until
+    }
+}
+
+/// Answers with the value that the call has found past its ttl, if it has and the end of that has not come.
+pub(crate) fn serve(request: &Request, computation: &mut dyn Computation) -> Option<Outcome> {
+    let Kept { served, touched, .. } = computation.answer().adopt_kept()?;
+    telemetry::kept_served(request.site);
+    if let Some(mut touched) = touched {
+        touched.spoil(Spoiled::Past);
+        frame::hand_on(Some(&request.cache), &touched);
+    }
+    Some(Outcome::Kept(served))
+}
