@@ -8,7 +8,7 @@ pub use redis_cached_runtime::private;
 pub use redis_cached_runtime::{
     Answer, BuildError, Builder, ByTag, Cache, Codec, CodecError, Entries, Entry, EntryOf, Error,
     Function, InvalidateError, Invalidated, Invalidation, Observed, ObservedCall, Peek,
-    SharedError, ShutdownError, State, TagScope, expire_tags, init, invalidate_many,
+    SharedError, ShutdownError, State, TagScope, TimedOut, expire_tags, init, invalidate_many,
     invalidate_tags, invalidate_tags_after_commit, observe, tag,
 };
 

@@ -306,7 +306,8 @@ fn check_patterns(sig: &Signature, errors: &Errors) {
 pub(crate) fn check_refreshable(param: &Param, because: &str, errors: &Errors) {
     let name = &param.ident;
     let ty = spaceless(&param.ty);
-    let what = if because == "refresh_before" { "background refresh" } else { "body in the background" };
+    let what =
+        if because == "refresh_before" { "background refresh" } else { "body in the background" };
     // Of `self` it would be made itself, and what a pattern binds is not the parameter.
     let with = if param.is_self() || param.pattern.is_some() {
         String::new()

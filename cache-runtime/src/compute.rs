@@ -71,8 +71,7 @@ pub(crate) fn compute<'c>(
         let (request_behind, gathering) = (request.clone(), Frame::of_most(tags::MOST + 1));
         let gathered = Arc::clone(&gathering);
         let behind = async move {
-            let mut led =
-                lead(&request_behind, &mut *detached, leader, place, deadline, keeps);
+            let mut led = lead(&request_behind, &mut *detached, leader, place, deadline, keeps);
             let outcome = poll_fn(|cx| gathering.within(|| led.as_mut().poll(cx))).await;
             drop((led, room));
             detached.hand_over();

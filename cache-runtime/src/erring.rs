@@ -116,7 +116,15 @@ struct Sharing<E> {
 
 /// To say something of the errors.
 pub fn erring<T, R: Fallible<T>, X>(values: Returns<T, R, X>) -> Erring<T, R, R::Error, X> {
-    Erring { values, error: R::error, of_error: R::of_error, storing: None, sharing: None, stale_if: None, timed_out: None }
+    Erring {
+        values,
+        error: R::error,
+        of_error: R::of_error,
+        storing: None,
+        sharing: None,
+        stale_if: None,
+        timed_out: None,
+    }
 }
 
 impl<T, R, E, X: Says<T>> Erring<T, R, E, X> {

@@ -317,10 +317,7 @@ impl Lease {
     }
 
     /// Stores a sealed entry, unless the lease was lost.
-    pub(crate) async fn commit(
-        mut self,
-        sealed: &[u8],
-    ) -> Result<Commit, StoreError> {
+    pub(crate) async fn commit(mut self, sealed: &[u8]) -> Result<Commit, StoreError> {
         let deadline = self.cache.deadline();
         let content = &self.granted.content;
         // What is put takes the place of all that is there, as an invalidation would.

@@ -17,9 +17,7 @@ pub use crate::converting::{
     Converted, Keepable, Loader, Saver, given, kept, kept_ref, loaded, loader, saver,
 };
 pub use crate::entries::Entries;
-pub use crate::erring::{
-    Erring, Fallible, FromTimedOut, SharableError, StoredError, erring,
-};
+pub use crate::erring::{Erring, Fallible, FromTimedOut, SharableError, StoredError, erring};
 use crate::error::SharedError;
 pub use crate::gathering::{Gathering, tag_name};
 pub use crate::handle::Entry;

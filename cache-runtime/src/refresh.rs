@@ -131,16 +131,16 @@ async fn run(
     let _place = places::wait(request).await;
     let deadline = request.cache.deadline();
     let policy = &request.policy;
-    let mut lease =
-        match lease::take(&request.cache, &request.key, judged, policy, deadline).await {
-            Taken::Granted(lease) => lease,
-            Taken::Unknown(error) => {
-                return telemetry::store_trouble(request.site, &request.key, &error);
-            }
-            Taken::Changed | Taken::Held(_) | Taken::Pass => {
-                return telemetry::step(request.site, &request.key, "refresh left to another");
-            }
-        };
+    let mut lease = match lease::take(&request.cache, &request.key, judged, policy, deadline).await
+    {
+        Taken::Granted(lease) => lease,
+        Taken::Unknown(error) => {
+            return telemetry::store_trouble(request.site, &request.key, &error);
+        }
+        Taken::Changed | Taken::Held(_) | Taken::Pass => {
+            return telemetry::step(request.site, &request.key, "refresh left to another");
+        }
+    };
     // The hit may have been called stale only because this process was in doubt about the time.
     let born_at = Some(lease.born_at());
     if freshness::judge(&life, standing, born_at, true) == Freshness::Fresh {

@@ -36,7 +36,8 @@ pub(crate) fn serve<B: Body<Data = Bytes>>(
     };
     let (age, rest) = stored.age_and_rest(served.unwrap_or(Duration::ZERO));
     // By hand it may be stale before its time.
-    let rest = if matches!(outcome, Outcome::Stale(_) | Outcome::Kept(_)) { rest.min(0) } else { rest };
+    let rest =
+        if matches!(outcome, Outcome::Stale(_) | Outcome::Kept(_)) { rest.min(0) } else { rest };
     let status = match outcome {
         _ if served.is_some() => format!("; hit; ttl={rest}"),
         Outcome::Computed { stored: true } => "; fwd=miss; stored".to_owned(),

@@ -182,8 +182,7 @@ impl Expansion<'_> {
     fn returns_and_errors(&self) -> TokenStream {
         let Values { cache_err_if, err_ttl_with, share_err, stale_if, .. } = &self.spec.values;
         let timeout = self.spec.policy.timeout.as_ref();
-        if [cache_err_if, share_err, stale_if].into_iter().all(Option::is_none)
-            && timeout.is_none()
+        if [cache_err_if, share_err, stale_if].into_iter().all(Option::is_none) && timeout.is_none()
         {
             return self.returns();
         }
@@ -197,8 +196,7 @@ impl Expansion<'_> {
         });
         // Input:  #[redis_cached(.., cache_err_if = Error::is_not_found, err_ttl = "10s")]
         // Output: erring(returns).cache_err_if::<Bincode>(Error::is_not_found)
-        let timed_out =
-            timeout.map(|_| quote_spanned!(self.return_span()=> .timeout()));
+        let timed_out = timeout.map(|_| quote_spanned!(self.return_span()=> .timeout()));
         quote!(#erring #stored #(#said)* #timed_out)
     }
 

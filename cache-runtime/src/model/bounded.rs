@@ -7,7 +7,8 @@ use super::parties::Party::{
 use super::run::{ENTRIES_AGE, LEASES_END, Scenario};
 use super::scenarios::of;
 use super::world::Function::{
-    Kept, KeptTagged, Late, Newer, Outer, OuterTagged, Plain, Priming, PrimingTagged, Shaky, Tagged, Valued,
+    Kept, KeptTagged, Late, Newer, Outer, OuterTagged, Plain, Priming, PrimingTagged, Shaky,
+    Tagged, Valued,
 };
 use super::world::Invalidation::{Both, Everything, Key, Tag};
 use crate::store::memory::loss::Loss;

@@ -5,8 +5,8 @@ use super::parties::Party::{
 };
 use super::run::{ENTRIES_AGE, ENTRIES_END, LEASES_END, Scenario};
 use super::world::Function::{
-    Kept, KeptSoftly, KeptTagged, Late, Newer, OtherwiseTagged, Outer, OuterLate, OuterTagged, Plain, Priming, PrimingTagged,
-    PrimingValued, Shaky, Tagged, Valued,
+    Kept, KeptSoftly, KeptTagged, Late, Newer, OtherwiseTagged, Outer, OuterLate, OuterTagged,
+    Plain, Priming, PrimingTagged, PrimingValued, Shaky, Tagged, Valued,
 };
 use super::world::Invalidation::{Both, Everything, Key, Tag};
 use crate::store::memory::loss::Loss;

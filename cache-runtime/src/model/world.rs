@@ -411,7 +411,8 @@ impl Call {
         if function == Function::Shaky && bodies % 2 == 1 {
             return Err("this one fails".to_owned());
         }
-        let is_kept = matches!(function, Function::Kept | Function::KeptTagged | Function::KeptSoftly);
+        let is_kept =
+            matches!(function, Function::Kept | Function::KeptTagged | Function::KeptSoftly);
         if is_kept && bodies % 2 == 0 {
             return Err("this one fails".to_owned());
         }

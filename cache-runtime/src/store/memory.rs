@@ -341,13 +341,7 @@ impl Memory {
         true
     }
 
-    pub(crate) fn commit(
-        &self,
-        key: &Key,
-        content: &str,
-        sealed: &[u8],
-        alone: bool,
-    ) -> Commit {
+    pub(crate) fn commit(&self, key: &Key, content: &str, sealed: &[u8], alone: bool) -> Commit {
         let now = self.now();
         let mut contents = lock(&self.contents);
         if !holds(contents.lease(key.name(), now), content) {

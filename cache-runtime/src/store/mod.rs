@@ -331,9 +331,7 @@ impl Store {
             Self::Memory(store) => {
                 step("commit", || store.commit(key, content, sealed, alone)).await
             }
-            Self::Redis(store) => {
-                store.commit(key, content, sealed, alone, deadline).await
-            }
+            Self::Redis(store) => store.commit(key, content, sealed, alone, deadline).await,
         }
     }
 

@@ -17,6 +17,7 @@ mod primes;
 mod puts;
 mod refreshes;
 mod scopes;
+mod stale_on_error;
 mod stored_as;
 mod stored_errors;
 mod tags;

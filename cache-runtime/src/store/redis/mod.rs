@@ -288,8 +288,9 @@ impl Redis {
         let sent = Instant::now();
         let time = ::redis::cmd("TIME");
         let reply = self.link.send(&pool, key.lane(pool.lanes()), &time, deadline).await?;
-        let (seconds, micros): (u64, u64) = ::redis::from_redis_value(reply)
-            .map_err(|_| StoreError::Server("unexpected reply to a question for the time".to_owned()))?;
+        let (seconds, micros): (u64, u64) = ::redis::from_redis_value(reply).map_err(|_| {
+            StoreError::Server("unexpected reply to a question for the time".to_owned())
+        })?;
         pool.clock.sample(sent, seconds * 1000 + micros / 1000);
         Ok(())
     }
