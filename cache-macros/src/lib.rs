@@ -52,12 +52,16 @@ use proc_macro::TokenStream;
 /// | `no_store_if` | a `bool` expression over the parameters: read only. A hit is served, and not refreshed; a miss runs the body for this caller, without a lease, and stores nothing, also in `_refresh` | never |
 /// | `max_age` | a duration, or an expression over the parameters that gives one or an `Option` of one, asked at each call: what began longer ago, by the server's clock, is a miss for this call and stays where it is; so is everything while that clock is unknown | the ttl |
 /// | `busy` | an expression over the parameters, of the type that the function returns: the answer where a call would wait for another's computation, in this process or another. Evaluated only then, never stored, never shared | wait |
-/// | `refresh_with(conn = pool.acquire().await?)` | with `refresh_before`, how the refresh gets an argument of its own: an expression over the others, which are cloned, evaluated when the refresh runs, with `.await`, and with `?` where the function returns a `Result`; passed by value, by `&` or by `&mut`, as the parameter is | cloned |
+/// | `refresh_with(conn = pool.acquire().await?)` | with `refresh_before` or `soft_timeout`, how the body in the background gets an argument of its own: an expression over the others, which are cloned, evaluated when that runs, with `.await`, and with `?` where the function returns a `Result`; passed by value, by `&` or by `&mut`, as the parameter is | cloned |
 /// | `normalize(a = a.trim())` | binds parameters anew, for the key and for the body | – |
 /// | `tags` | templates over the parameters, or over the value that is returned, `ret` (of an `Option` what is in it, and no such tag for `None`): `["team:{team}", "org:{ret.org}"]`, at most 32 | none |
 /// | `tags_with` | closure or path, from `&T` to any number of texts: more tags of the value | none |
 /// | `clearable` | gives the function a tag of its own, and `.._all().invalidate()` | off |
 /// | `stored` | a type that is stored instead of the value, with `save`, which makes it of a reference to the value, and `load`, which makes the value of it: closures, or paths; each may give an `Option` or a `Result`, where it can fail, and may ask for parameters | the value itself |
+/// | `stale_if_error` | for how long behind its `ttl` a value is served if computing a new one fails or takes too long: a duration | not at all |
+/// | `stale_if` | closure or path, `fn(&E) -> bool`: which errors are failures in that sense, and which are answers; needs `stale_if_error` | all that are not stored |
+/// | `timeout` | how long a body may take: a duration. Then it is dropped, and the call ends in an error, which must be `From<TimedOut>` | no limit |
+/// | `soft_timeout` | how long a call waits that has a value past its ttl: a duration, shorter than `timeout`. Then that is served, and the body goes on in the background; needs `stale_if_error` | wait for the body |
 /// | `lock_ttl` | how long one process has the sole right to compute, unless renewed: a duration of at least `"100ms"` | 5 s |
 /// | `wait` | how long to wait for another's computation: a duration, or `0` | 10 s |
 /// | `jitter` | `"0%"` to `"50%"`: the ttl is shortened by a random part, so that entries do not end together | 5 % |
@@ -138,9 +142,22 @@ use proc_macro::TokenStream;
 ///
 /// A stored error is a hit until its ttl ends, counted from the moment its computation began, and is
 /// invalidated as a value is. It is never stale, and a background refresh that ends in it leaves the old
-/// value alone; a forced computation stores it. What is said of values (`cache_if`, `accept_if`,
+/// value alone; a forced computation stores it. With `stale_if_error` it is an answer like a value, unless `stale_if` says
+/// that it is a failure: then it does not take the place of a value that is served in its stead. What is said of values (`cache_if`, `accept_if`,
 /// `ttl_with`, `none_ttl`, tags of the value) is not said of errors. A handle speaks of values: its `peek` gives `None`
 /// for an error, and its `ttl` the time that is left to it.
+///
+/// # Where computing fails
+///
+/// With `stale_if_error` a value stays for so long behind its ttl, and is served to calls whose computation fails: their
+/// body, or that of the flight they share, ends in an `Err`, is dropped by `timeout`, or takes longer than `soft_timeout`
+/// (RFC 5861). What was invalidated is not served, what was expired by hand is. The failure is noted in the
+/// store for all processes: for a second, then for two, up to `lock_ttl`, nobody computes that key anew who has such a value.
+/// What a body makes of one is not stored. A forced computation, `_refresh`, has nothing older to fall back to.
+///
+/// With `soft_timeout`, as with `refresh_before`, every parameter must be `Clone`: where there is a value past its ttl the body
+/// runs in the background, with clones. At most as many do as the cache may have refreshes; past that such a value is
+/// served at once. A call inside another cached function's body waits for its own.
 ///
 /// # Functions
 ///
@@ -149,8 +166,8 @@ use proc_macro::TokenStream;
 ///
 /// An `async fn` cannot call itself, as its future would have to hold its own: return a boxed one.
 ///
-/// Without `refresh_before` the body runs inline and borrows, so `&mut` parameters just work.
-/// With it every parameter must be `Clone` (behind `&`, `ToOwned`), since the refresh outlives
+/// Without `refresh_before` and `soft_timeout` the body runs inline and borrows, so `&mut` parameters just work.
+/// With one of them every parameter must be `Clone` (behind `&`, `ToOwned`), since that body outlives
 /// the call; a `&self` method clones `Self`, so take `self: Arc<Self>` where that is dear.
 ///
 /// A call that is handed an open transaction bypasses the cache: rows that are not committed yet must be seen by their own
@@ -160,7 +177,8 @@ use proc_macro::TokenStream;
 /// (`Mutex<Option<Transaction>>`, `&dyn UnitTransaction`, a `self`), it is asked for. What is not told by its type (a connection of `diesel-async`, an enum of pool and transaction)
 /// is told by `bypass_if`, as in `bypass_if = conn.is_in_transaction()`; a `bypass_if` of its own takes the place of this
 /// rule where it asks the transaction, and is added to it where not; `bypass_if = false` has a transaction share what it
-/// reads. With `refresh_before` beside an `Option` of one, say `refresh_with(tx = None)`.
+/// reads. With `refresh_before` or `soft_timeout` beside an `Option` of one, say
+/// `refresh_with(tx = None)`.
 ///
 /// The attribute works as it is in inherent `impl`s, on methods and on functions without a receiver. The
 /// latter are told apart from free functions by the word `Self`, which must occur in them. In the

@@ -169,8 +169,7 @@ fn refresh_before(
 
 fn soft_timeout(args: &Args, timeout: Option<u64>, errors: &Errors) -> Option<Span> {
     let given = args.soft_timeout.as_ref()?;
-    let repair = "a value past its ttl is served only where computing fails or takes too long: give it some time, as in \
-                  `soft_timeout = \"100ms\"`";
+    let repair = "drop it to wait for the body";
     let soft = positive(Some(given), repair, errors)?;
     if args.stale_if_error.is_none() {
         errors.on(

@@ -206,9 +206,9 @@ pub fn own<T: Clonable<T>>(argument: &T) -> T {
 /// What may be cloned for a refresh behind the caller, as it is. `O` is the type itself: of a borrow of it
 /// that does not hold, and so the compiler does not propose to borrow.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be cloned for a background refresh",
-    label = "with `refresh_before` the body also runs behind the caller, so every argument must be `Clone`",
-    note = "derive `Clone`, pass an `Arc`, say how the refresh gets one of its own, as in \
+    message = "`{Self}` can't be cloned for a body in the background",
+    label = "with `refresh_before` or `soft_timeout` the body also runs behind the caller, so every argument must be `Clone`",
+    note = "derive `Clone`, pass an `Arc`, say how it gets one of its own, as in \
             `refresh_with(conn = self.pool.acquire().await?)`, or leave `refresh_before` out: then the body gets the \
             argument itself"
 )]
@@ -218,9 +218,9 @@ impl<T: Clone> Clonable<T> for T {}
 
 /// What may be cloned for a refresh behind the caller.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be cloned for a background refresh",
-    label = "with `refresh_before` the body also runs behind the caller, so every argument must be `Clone`",
-    note = "derive `Clone`, pass an `Arc`, say how the refresh gets one of its own, as in \
+    message = "`{Self}` can't be cloned for a body in the background",
+    label = "with `refresh_before` or `soft_timeout` the body also runs behind the caller, so every argument must be `Clone`",
+    note = "derive `Clone`, pass an `Arc`, say how it gets one of its own, as in \
             `refresh_with(conn = self.pool.acquire().await?)`, or leave `refresh_before` out: then the body only ever \
             borrows"
 )]

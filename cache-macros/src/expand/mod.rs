@@ -254,7 +254,7 @@ impl<'a> Expansion<'a> {
         let returned = self.returned();
         let name = self.named("entry");
         let Spec { cache, normalize, .. } = self.spec;
-        let spans = self.expressions_of_policy();
+        let spans = self.expressions_of_handle();
         let rebound = normalize.iter().map(|rebinding| &rebinding.value);
         let conversion = self.conversion();
         let inputs = self.inputs_for(&quote!(#cache, #(#spans,)* #(#rebound,)* #conversion), true);

@@ -23,8 +23,21 @@ impl Expansion<'_> {
             .collect()
     }
 
+    /// Those that say something of what a handle does: it runs no body.
+    fn spans_of_handle(&self) -> Vec<(Ident, &Expr)> {
+        let mut spans = self.run_time_spans();
+        spans.retain(|(method, _)| {
+            method != "timeout_at_run_time" && method != "soft_timeout_at_run_time"
+        });
+        spans
+    }
+
     pub(super) fn expressions_of_policy(&self) -> Vec<&Expr> {
         self.run_time_spans().into_iter().map(|(_, expr)| expr).collect()
+    }
+
+    pub(super) fn expressions_of_handle(&self) -> Vec<&Expr> {
+        self.spans_of_handle().into_iter().map(|(_, expr)| expr).collect()
     }
 
     /// Evaluated when a body is about to run, from the arguments that it will take.
@@ -92,7 +105,7 @@ impl Expansion<'_> {
 
     /// A handle has no body: its policy is evaluated when it is made.
     pub(super) fn policy_of_handle(&self) -> TokenStream {
-        let spans = self.run_time_spans();
+        let spans = self.spans_of_handle();
         if spans.is_empty() {
             return quote!();
         }
@@ -100,7 +113,7 @@ impl Expansion<'_> {
             let private = self.private_at(expr.span());
             quote_spanned!(expr.span()=> .#method(#private::span(#expr)))
         });
-        let expressions = self.expressions_of_policy();
+        let expressions = self.expressions_of_handle();
         let policy = self.evaluated(&quote!(#(#expressions),*), quote!((*__policy) #(#said)*));
         quote!(.resolved(|__policy| *__policy = #policy))
     }

@@ -62,9 +62,9 @@ fn arguments() {
         (r#"ttl = 5, key = "x:{id}""#, &["`key` is given twice"]),
         ("ttl = 5, skip(id)", &["`skip` is given twice"]),
         ("batch(ids as id), ttl = 5", &["`batch` is not supported yet"]),
-        ("stale_if = |a, b| a + b, verify, ttl = 5", &["`stale_if` is", "`verify` is"]),
+        ("batch = |a, b| a + b, verify, ttl = 5", &["`batch` is", "`verify` is"]),
         ("cache_err = true, ttl = 5", &["here it is `cache_err_if = |error| ..` with `err_ttl"]),
-        ("stale_if_error = 0, ttl = 0", &["`stale_if_error` is not", "`ttl` is zero"]),
+        ("stale_if_error = 0, ttl = 0", &["`ttl` is zero", "`stale_if_error` is zero"]),
         ("time = 5, ttl = 5", &["unknown argument `time`: here it is `ttl = \"5m\"`"]),
         (r#"convert = "x", ttl = 5"#, &["unknown argument `convert`: here it is `key = "]),
         ("sync_writes = true, ttl = 5", &["here it is nothing: a key is computed once"]),
@@ -402,7 +402,7 @@ fn refresh_with() {
         (format!("{refresh}, refresh_with(db = async {{ pool()? }}.await)"), &[]),
         (
             r#"ttl = "5m", refresh_with(db = pool())"#.to_owned(),
-            &["without `refresh_before` there is none"],
+            &["without `refresh_before` or `soft_timeout` there is none"],
         ),
         (
             format!("{refresh}, refresh_with(db = pool()?)"),
