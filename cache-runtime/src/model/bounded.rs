@@ -7,8 +7,8 @@ use super::parties::Party::{
 use super::run::{ENTRIES_AGE, LEASES_END, Scenario};
 use super::scenarios::of;
 use super::world::Function::{
-    Kept, KeptTagged, Late, Newer, Outer, OuterTagged, Plain, Priming, PrimingTagged, Shaky,
-    Tagged, Valued,
+    KeptTagged, Late, Newer, Outer, OuterTagged, Plain, Priming, PrimingTagged, Shaky, Tagged,
+    Valued,
 };
 use super::world::Invalidation::{Both, Everything, Key, Tag};
 use crate::store::memory::loss::Loss;
@@ -18,18 +18,18 @@ pub(crate) const BOUNDED: &[(usize, Scenario)] = &[
     (
         2,
         Scenario {
-            before: &[Reader(Kept, 0), Expirer(Key(Kept))],
-            after: &[Looker(Kept, 0)],
+            before: &[Reader(KeptTagged, 0), Expirer(Key(KeptTagged))],
+            after: &[Looker(KeptTagged, 0)],
             ..of(
                 "two callers of what is past its ttl, a writer",
-                &[Reader(Kept, 0), Reader(Kept, 0), Writer(Key(Kept))],
+                &[Reader(KeptTagged, 0), Reader(KeptTagged, 0), Writer(Key(KeptTagged))],
             )
         },
     ),
     (
         2,
         Scenario {
-            before: &[Reader(KeptTagged, 0)],
+            before: &[Reader(KeptTagged, 0), Expirer(Key(KeptTagged))],
             after: &[Looker(KeptTagged, 0)],
             ..of(
                 "a caller of what is past its ttl, a writer of its tag",

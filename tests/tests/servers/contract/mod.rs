@@ -6,6 +6,7 @@ mod finality;
 mod leases;
 mod primes;
 mod puts;
+mod stale;
 mod tags;
 mod values;
 mod work;
@@ -73,6 +74,13 @@ on_every_backend! {
         c1_an_invalidation_during_a_body_refuses_its_error,
         a_refresh_that_ends_in_a_stored_error_keeps_the_old_value,
         a_caller_that_waits_gets_the_other_processs_error,
+    }
+    stale {
+        c3_a_value_past_its_ttl_is_served_to_who_fails_and_not_for_longer,
+        a_failure_is_known_to_all_processes,
+        c1_what_was_invalidated_by_another_process_is_not_served_to_who_fails,
+        what_was_expired_is_served_to_who_fails,
+        who_does_not_wait_leaves_a_body_that_stores,
     }
     clearing {
         c1_clearing_reaches_every_entry_of_the_function_and_no_other,
