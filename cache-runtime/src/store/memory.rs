@@ -357,6 +357,8 @@ impl Memory {
             && let Some(stored) = contents.value(key.name(), now)
             && let Some(other) = entry::other_than(&stored.bytes, entry::fingerprint_of(sealed))
             && entry::ttl_end_of(other) > now
+            // Nobody has checked it: what ends before its ttl does is damaged, and would take this one with it.
+            && entry::end_of(other) >= entry::ttl_end_of(other)
         {
             bytes.extend_from_slice(other);
             ends_at = ends_at.min(entry::end_of(other));

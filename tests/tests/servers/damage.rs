@@ -131,18 +131,28 @@ async fn c6_garbage_behind_in_front_and_instead() {
     let mut bench = Bench::new().await;
     let healthy = bench.healthy().await;
     let magic = &healthy[..4];
-    for garbage in [&b"x"[..], &[0; 68], &[0xff; 200], magic, &healthy[..40], b"{\"id\":8}"] {
+    for garbage in [&b"x"[..], &[0; 76], &[0xff; 200], magic, &healthy[..40], b"{\"id\":8}"] {
         bench.misses(&[&healthy, garbage].concat(), "behind").await;
         assert!(bench.misses(&[garbage, &healthy].concat(), "in front").await);
         assert!(bench.misses(garbage, "instead").await);
         // A header that promises more than there is, or more than there can be.
-        for length in [0, 67, 68, 69, u32::MAX / 2, u32::MAX] {
+        for length in [0, 75, 76, 77, u32::MAX / 2, u32::MAX] {
             let mut lying = healthy.clone();
             lying[4..8].copy_from_slice(&length.to_le_bytes());
             lying.extend_from_slice(garbage);
             assert!(bench.misses(&lying, "a wrong length").await);
         }
     }
+}
+
+/// What is not one's own is kept behind what is, and both end at the earlier of their ends.
+#[tokio::test]
+async fn c6_what_is_another_versions_and_damaged_ends_nothing() {
+    let mut bench = Bench::new().await;
+    let mut foreign = bench.healthy().await;
+    foreign[40] ^= 1;
+    foreign[68..76].fill(0);
+    assert!(bench.misses(&foreign, "an end before that of its ttl").await);
 }
 
 /// A value that strayed under another key, as a reply that reaches the wrong caller would.

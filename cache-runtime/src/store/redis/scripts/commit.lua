@@ -22,7 +22,8 @@ for _ = 1, 2 do
   local length = struct.unpack('<I4', head, 5)
   if length < 76 or from + length > size then break end
   if string.sub(head, 41, 48) ~= ARGV[3] then
-    if time_at(head, 32) > now then
+    -- Nobody has checked it: what ends before its ttl does is damaged, and would take this one with it.
+    if time_at(head, 32) > now and time_at(head, 68) >= time_at(head, 32) then
       behind = redis.call('GETRANGE', KEYS[1], from, from + length - 1)
       ends = math.min(ends, time_at(head, 68))
     end
