@@ -5,6 +5,7 @@
 
 mod contract;
 mod damage;
+mod deploys;
 mod outages;
 mod priming;
 mod processes;
@@ -20,10 +21,13 @@ mod unwanted;
 mod wire;
 mod writes;
 
-/// Not a test of its own: what the tests in `processes` run in other processes.
+/// Not a test of its own: what the tests in `processes` and `deploys` run in other processes.
 #[test]
 fn helper_process() {
     if let Some(role) = redis_cached_tests::role() {
-        processes::play(&role);
+        match role.strip_prefix("deploy ") {
+            Some(version) => processes::run(deploys::play(version)),
+            None => processes::play(&role),
+        }
     }
 }
