@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::checker::Checker;
 use crate::fleet::{Blow, PROCESSES};
 use crate::overlaps::Overlaps;
-use crate::process::{COUNTED, OVERTAKEN, TASKS};
+use crate::process::{COUNTED, KEPT, OVERTAKEN, TASKS};
 use crate::record::{Event, Function, Told};
 
 /// With the record itself.
@@ -74,6 +74,7 @@ impl Figures {
         if lasts >= Duration::from_secs(30) {
             let each = Blow::ALL.iter().all(|blow| self.blows.contains_key(blow));
             assert!(each && self.evicted > 0 && self.counted[OVERTAKEN] > 10, "{self}");
+            assert!(self.counted[KEPT] > 100, "{self}");
         }
     }
 

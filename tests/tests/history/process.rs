@@ -23,7 +23,7 @@ use crate::targets::{Answer, READERS, Reader, Run, WRITERS};
 /// In all processes together.
 pub(crate) const TASKS: usize = 64;
 /// What is counted, under the names by which the crate tells it to `tracing`, and four of our own.
-pub(crate) const COUNTED: [&str; 20] = [
+pub(crate) const COUNTED: [&str; 21] = [
     "calls",
     "failed calls",
     "dropped calls",
@@ -44,11 +44,13 @@ pub(crate) const COUNTED: [&str; 20] = [
     "a newer value is there",
     "left to another",
     "overtaken sets",
+    "kept",
 ];
 const CALLS: usize = 0;
 const FAILED: usize = 1;
 const DROPPED: usize = 2;
 pub(crate) const OVERTAKEN: usize = 19;
+pub(crate) const KEPT: usize = 20;
 
 #[derive(Default)]
 struct Counts([AtomicU64; COUNTED.len()]);

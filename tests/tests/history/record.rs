@@ -21,10 +21,11 @@ pub(crate) enum Function {
     Mixed,
     Member,
     Listed,
+    Kept,
 }
 
 impl Function {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Plain,
         Self::Brisk,
         Self::Cleared,
@@ -37,10 +38,11 @@ impl Function {
         Self::Mixed,
         Self::Member,
         Self::Listed,
+        Self::Kept,
     ];
 
-    /// The greatest age, in nanoseconds, that a value may have when it is asked for: the `ttl`, which is
-    /// counted from before the body began.
+    /// The greatest age, in nanoseconds, that a value may have when it is asked for: the `ttl`, and `stale_if_error`, which
+    /// are counted from before the body began.
     fn oldest(self) -> u64 {
         let ttl = match self {
             Self::Brisk | Self::Live | Self::Mixed => 1_000,

@@ -7,14 +7,15 @@ use redis_cached::{Error, Invalidation};
 
 use crate::functions::{
     Context, GROUP, Pair, REGISTERS, Reading, brisk, brisk_entry, brisk_refresh, change, cleared,
-    cleared_all, cleared_entry, late, late_refresh, listed, live, live_entry, live_refresh, member,
-    member_entry, member_refresh, mixed, mixed_refresh, outer, outer_refresh, plain, plain_entry,
-    plain_refresh, put, put_entry, put_refresh, tagged, tagged_entry, valued, valued_refresh,
+    cleared_all, cleared_entry, kept, kept_entry, late, late_refresh, listed, live, live_entry,
+    live_refresh, member, member_entry, member_refresh, mixed, mixed_refresh, outer, outer_refresh,
+    plain, plain_entry, plain_refresh, put, put_entry, put_refresh, tagged, tagged_entry, valued,
+    valued_refresh,
 };
 use crate::record::{Function, now};
 
 use Function::{
-    Brisk, Cleared, Late, Listed, Live, Member, Mixed, Outer, Plain, Put, Tagged, Valued,
+    Brisk, Cleared, Kept, Late, Listed, Live, Member, Mixed, Outer, Plain, Put, Tagged, Valued,
 };
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -78,6 +79,7 @@ pub(crate) const READERS: &[Reader] = readers![
     1 Outer true |c, a, b| outer_refresh(a, b, c);
     20 Mixed false |c, a, b| mixed(a, b, c.clone());
     1 Mixed true |c, a, b| mixed_refresh(a, b, c.clone());
+    20 Kept false |c, r, _b| kept(r, r / GROUP, c.clone());
     14 Member false |c, r, _b| member(r, c.clone());
     1 Member true |c, r, _b| member_refresh(r, c.clone());
     14 Listed false |c, a, b| listed(a, b, c.clone());
@@ -144,12 +146,12 @@ macro_rules! writers {
     };
 }
 
-const TAGGED: [Function; 6] = [Tagged, Live, Valued, Late, Outer, Mixed];
+const TAGGED: [Function; 7] = [Tagged, Live, Valued, Late, Outer, Mixed, Kept];
 /// Of functions without `refresh_before`, to expire is to invalidate.
 const TAGGED_AND_NEVER_STALE: [Function; 4] = [Tagged, Valued, Late, Outer];
 /// All but those that are `set`, for which no other change may come between.
-const NOT_SET: [Function; 10] =
-    [Plain, Brisk, Cleared, Tagged, Live, Valued, Late, Outer, Mixed, Member];
+const NOT_SET: [Function; 11] =
+    [Plain, Brisk, Cleared, Tagged, Live, Valued, Late, Outer, Mixed, Member, Kept];
 
 pub(crate) const WRITERS: &[Writer] = writers![
     24 "plain_entry.invalidate" One [Plain], false, |c, r, _v| plain_entry(r, c).invalidate();
@@ -173,6 +175,9 @@ pub(crate) const WRITERS: &[Writer] = writers![
         |c, _r, _v| c.cache.invalidate_tags((0..REGISTERS / GROUP).map(|group| format!("group:{group}")));
     12 "expire_tags(register)" One TAGGED_AND_NEVER_STALE, false,
         |c, r, _v| c.cache.expire_tags([format!("register:{r}")]);
+    8 "kept_entry.invalidate" One [Kept], false,
+        |c, r, _v| kept_entry(r, r / GROUP, c.clone()).invalidate();
+    4 "kept_entry.expire" One [], false, |c, r, _v| kept_entry(r, r / GROUP, c.clone()).expire();
     12 "member_entry.invalidate" One [Member], false, |c, r, _v| member_entry(r, c.clone()).invalidate();
     4 "member_entry.expire" One [], false, |c, r, _v| member_entry(r, c.clone()).expire();
     8 "invalidate_tags(member)" One [Member], false,
