@@ -26,10 +26,14 @@ impl Script {
         Sending {
             repeatable: self.repeatable,
             unrefused: invalidates,
+            confirmed: invalidates,
             large: args.iter().any(|arg| arg.len() > LARGE),
         }
     }
 }
+
+/// Sent as a text: it goes out behind another, before the server has said whether it knows it.
+pub(crate) const MARK: &str = include_str!("scripts/mark.lua");
 
 macro_rules! scripts {
     ($($name:ident = $($file:literal)+, repeatable: $repeatable:literal;)*) => {

@@ -1,0 +1,329 @@
+use std::fs::File;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client};
+use tempfile::TempDir;
+
+use crate::server::{free_port, pause, signal};
+use crate::{Certificates, PATIENCE, RedisServer, eventually};
+
+/// How many have a say.
+const SENTINELS: usize = 3;
+
+/// A master with one replica, and three sentinels that look after them under the name `shop`. Ends with the value.
+#[derive(Debug)]
+pub struct Service {
+    /// The first is the master until a failover.
+    pub servers: Vec<RedisServer>,
+    /// Two of them have to agree.
+    pub sentinels: Vec<Sentinel>,
+}
+
+/// A sentinel of this test's own. Ends with the value.
+#[derive(Debug)]
+pub struct Sentinel {
+    port: u16,
+    tls: bool,
+    password: Option<String>,
+    dir: TempDir,
+    process: Option<Child>,
+}
+
+/// What differs from one service to the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setup<'s> {
+    /// That the sentinels, and not the servers, ask for.
+    pub sentinel_password: Option<&'s str>,
+    /// Whether the first master takes no order to become a replica.
+    pub stubborn: bool,
+    /// Where all of them speak TLS.
+    pub certificates: Option<&'s Certificates>,
+}
+
+impl Service {
+    /// # Panics
+    ///
+    /// When a server or a sentinel does not come up.
+    pub async fn start() -> Self {
+        Self::start_with(Setup::default()).await
+    }
+
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_with(setup: Setup<'_>) -> Self {
+        let deaf = ["--rename-command", "SLAVEOF", "", "--rename-command", "REPLICAOF", ""];
+        let servers = match setup.certificates {
+            None => {
+                let master = RedisServer::start_with(if setup.stubborn { &deaf } else { &[] });
+                let replica = master.start_replica().await;
+                vec![master, replica]
+            }
+            Some(certificates) => {
+                let launch = |more: &[&str]| {
+                    let more = [&["--tls-replication", "yes"], more].concat();
+                    RedisServer::start_with_tls_and(certificates, true, &more)
+                };
+                let master = launch(&[]);
+                let port = master.port().to_string();
+                let replica = launch(&["--replicaof", "127.0.0.1", &port]);
+                replica.follows().await;
+                vec![master, replica]
+            }
+        };
+        let sentinels = Sentinel::several(&servers, setup);
+        let service = Self { servers, sentinels };
+        for sentinel in &service.sentinels {
+            sentinel.is_ready().await;
+        }
+        service
+    }
+
+    /// For the builder.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url_of(&self.sentinels.iter().collect::<Vec<_>>(), "shop")
+    }
+
+    /// With these sentinels, in this order, and another name.
+    #[must_use]
+    pub fn url_of(&self, sentinels: &[&Sentinel], name: &str) -> String {
+        let hosts = sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port));
+        let hosts = hosts.collect::<Vec<_>>().join(",");
+        let scheme = if self.sentinels[0].tls { "rediss-sentinel" } else { "redis-sentinel" };
+        format!("{scheme}://{hosts}/{name}")
+    }
+
+    /// Makes the replica the master; returns when all sentinels say so. The old master learns of it some seconds later.
+    ///
+    /// # Panics
+    ///
+    /// When that does not come about.
+    pub async fn fail_over(&self) {
+        let mut cli = self.sentinels[0].cli().await;
+        redis::cmd("SENTINEL").arg("FAILOVER").arg("shop").exec_async(&mut cli).await.unwrap();
+        self.has_failed_over().await;
+    }
+
+    /// Waits until all sentinels name the second server.
+    ///
+    /// # Panics
+    ///
+    /// When they do not.
+    pub async fn has_failed_over(&self) {
+        let new = self.servers[1].port();
+        for sentinel in &self.sentinels {
+            eventually("the sentinel names the new master", async || {
+                sentinel.master().await == new
+            })
+            .await;
+        }
+    }
+}
+
+impl Sentinel {
+    /// With these servers in view, and one another.
+    fn several(servers: &[RedisServer], setup: Setup<'_>) -> Vec<Self> {
+        let mut sentinels: Vec<Self> = (0..SENTINELS).map(|_| Self::new(setup)).collect();
+        for at in 0..SENTINELS {
+            let peers: String = sentinels
+                .iter()
+                .enumerate()
+                .filter(|(peer, _)| *peer != at)
+                .map(|(peer, sentinel)| {
+                    let Self { port, .. } = sentinel;
+                    format!("sentinel known-sentinel shop 127.0.0.1 {port} {}\n", id(peer))
+                })
+                .collect();
+            let replicas: String = servers[1..]
+                .iter()
+                .map(|server| format!("sentinel known-replica shop 127.0.0.1 {}\n", server.port()))
+                .collect();
+            let config = format!("sentinel myid {}\n{peers}{replicas}", id(at));
+            sentinels[at].configure(&servers[0], &config, setup);
+            sentinels[at].spawn();
+        }
+        sentinels
+    }
+
+    /// One that is cut off from the others: of a failover it never hears.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    pub async fn cut_off(servers: &[RedisServer]) -> Self {
+        let mut user = redis::cmd("ACL");
+        // Sentinels hear of each other through channels of the servers, of which this one has none.
+        user.arg("SETUSER").arg(&["mute", "on", ">mute", "+@all", "~*", "resetchannels"]);
+        for server in servers {
+            user.exec_async(&mut server.cli().await).await.expect("the server is up");
+        }
+        let mut sentinel = Self::new(Setup::default());
+        let config = "sentinel auth-user shop mute\nsentinel auth-pass shop mute\n";
+        sentinel.configure(&servers[0], config, Setup::default());
+        sentinel.spawn();
+        sentinel
+    }
+
+    fn new(setup: Setup<'_>) -> Self {
+        Self {
+            port: free_port(),
+            tls: setup.certificates.is_some(),
+            password: setup.sentinel_password.map(str::to_owned),
+            dir: TempDir::new().expect("a temporary directory"),
+            process: None,
+        }
+    }
+
+    fn configure(&self, master: &RedisServer, more: &str, setup: Setup<'_>) {
+        let mut config = match setup.certificates {
+            Some(certificates) => {
+                let file = |name| certificates.file(name).display().to_string();
+                format!(
+                    "port 0\ntls-port {}\ntls-replication yes\ntls-ca-cert-file {}\ntls-cert-file {}\ntls-key-file {}\n",
+                    self.port,
+                    file("root.pem"),
+                    file("server.pem"),
+                    file("server.key"),
+                )
+            }
+            None => format!("port {}\n", self.port),
+        };
+        if let Some(password) = setup.sentinel_password {
+            config += &format!("requirepass {password}\n");
+        }
+        config += &format!(
+            "bind 127.0.0.1\ndir {dir}\nlogfile {dir}/sentinel.log\nunixsocket {dir}/sentinel.sock\n\
+             sentinel monitor shop 127.0.0.1 {port} 2\nsentinel down-after-milliseconds shop 500\n\
+             sentinel failover-timeout shop 3000\n{more}",
+            dir = self.dir.path().display(),
+            port = master.port(),
+        );
+        let mut file = File::create(self.dir.path().join("sentinel.conf")).expect("a file");
+        file.write_all(config.as_bytes()).expect("a file");
+    }
+
+    fn spawn(&mut self) {
+        let process = Command::new("redis-server")
+            .arg(self.dir.path().join("sentinel.conf"))
+            .arg("--sentinel")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let process = self.process.insert(process.expect("redis-server can be started"));
+        let until = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let ended = process.try_wait().expect("one's own child can be waited for").is_some();
+            assert!(!ended && Instant::now() < until, "no sentinel: {}", log(&self.dir));
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Looks at what it has to look at more often than is usual, and has seen both servers and its peers.
+    async fn is_ready(&self) {
+        let mut cli = self.cli().await;
+        let mut hurry = redis::cmd("SENTINEL");
+        hurry.arg("DEBUG").arg(&["info-period", "100", "ping-period", "100", "ask-period", "100"]);
+        hurry.exec_async(&mut cli).await.expect("it is known");
+        eventually("a sentinel is ready", async || {
+            let ready = ["SENTINEL CKQUORUM shop", "INFO sentinel"];
+            says(&mut cli, ready[0], "OK 3 usable").await
+                && says(&mut cli, ready[1], "status=ok").await
+                && says(&mut cli, ready[1], "slaves=1").await
+        })
+        .await;
+        eventually("it has asked the replica", async || {
+            let replicas = redis::cmd("SENTINEL").arg("REPLICAS").arg("shop").clone();
+            let replicas: Vec<std::collections::HashMap<String, String>> =
+                replicas.query_async(&mut cli).await.expect("it is up");
+            replicas.iter().any(|one| one["master-link-status"] == "ok")
+        })
+        .await;
+    }
+
+    /// The port of the server that it names.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    pub async fn master(&self) -> u16 {
+        let mut ask = redis::cmd("SENTINEL");
+        ask.arg("GET-MASTER-ADDR-BY-NAME").arg("shop");
+        let named: (String, u16) = ask.query_async(&mut self.cli().await).await.expect("it is up");
+        named.1
+    }
+
+    async fn cli(&self) -> MultiplexedConnection {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let query = self.password.as_ref().map_or_else(String::new, |word| format!("?pass={word}"));
+        let socket = self.dir.path().join("sentinel.sock");
+        let url = format!("unix://{}{query}", socket.display());
+        let client = Client::open(url).expect("the harness writes valid urls");
+        client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .expect("the sentinel is up")
+    }
+
+    /// Kills it, as a crash would.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // Here a panic would abort the tests that are left.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Starts it again, as it was.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    pub fn restart(&mut self) {
+        self.spawn();
+    }
+
+    /// Stops it from running, so that it accepts connections and answers nothing.
+    pub fn pause(&self) {
+        pause(self.pid());
+    }
+
+    /// Undoes [`pause`](Self::pause).
+    pub fn resume(&self) {
+        signal(self.pid(), "CONT");
+    }
+
+    fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the sentinel is running").id()
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn id(at: usize) -> String {
+    format!("{at:040x}")
+}
+
+fn log(dir: &TempDir) -> String {
+    std::fs::read_to_string(dir.path().join("sentinel.log")).unwrap_or_default()
+}
+
+async fn says(cli: &mut MultiplexedConnection, command: &str, text: &str) -> bool {
+    let mut words = command.split(' ');
+    let mut cmd = redis::cmd(words.next().unwrap_or_default());
+    cmd.arg(words.collect::<Vec<_>>());
+    // Some of what is not so yet is an error.
+    cmd.query_async::<String>(cli).await.is_ok_and(|said| said.contains(text))
+}
