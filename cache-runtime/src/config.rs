@@ -220,7 +220,7 @@ impl Builder {
     /// # Errors
     ///
     /// A url, namespace or setting that can't be used; wrong credentials; a missing permission; a certificate that is not
-    /// trusted, on either side.
+    /// trusted, on either side; a service that no sentinel knows.
     ///
     /// # Cancel safety
     ///

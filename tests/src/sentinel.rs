@@ -14,6 +14,8 @@ use crate::{Certificates, PATIENCE, RedisServer, eventually};
 
 /// How many have a say.
 const SENTINELS: usize = 3;
+/// After this many milliseconds without an answer a server is taken for dead.
+const DOWN_AFTER_MS: u32 = 500;
 
 /// A master with one replica, and three sentinels that look after them under the name `shop`. Ends with the value.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct Setup<'s> {
     pub sentinel_password: Option<&'s str>,
     /// Whether the first master takes no order to become a replica.
     pub stubborn: bool,
+    /// After how many milliseconds without an answer a server is taken for dead. Default: 500.
+    pub down_after_ms: Option<u32>,
     /// Where all of them speak TLS.
     pub certificates: Option<&'s Certificates>,
 }
@@ -99,7 +103,7 @@ impl Service {
         format!("{scheme}://{hosts}/{name}")
     }
 
-    /// Makes the replica the master; returns when all sentinels say so. The old master learns of it some seconds later.
+    /// Makes the replica the master; returns when all sentinels say so. The old master learns of it a second later.
     ///
     /// # Panics
     ///
@@ -108,6 +112,25 @@ impl Service {
         let mut cli = self.sentinels[0].cli().await;
         redis::cmd("SENTINEL").arg("FAILOVER").arg("shop").exec_async(&mut cli).await.unwrap();
         self.has_failed_over().await;
+    }
+
+    /// Waits until the old master takes itself for a replica, and keeps nobody's connection.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub async fn is_demoted(&self) {
+        let mut cli = self.servers[0].cli().await;
+        eventually("the old master is a replica", async || {
+            // It cuts this connection off, too.
+            let role = redis::cmd("ROLE").query_async::<Vec<redis::Value>>(&mut cli).await;
+            let Ok(role) = role else {
+                cli = self.servers[0].cli().await;
+                return false;
+            };
+            matches!(role.first(), Some(redis::Value::BulkString(role)) if role == b"slave")
+        })
+        .await;
     }
 
     /// Waits until all sentinels name the second server.
@@ -199,10 +222,11 @@ impl Sentinel {
         }
         config += &format!(
             "bind 127.0.0.1\ndir {dir}\nlogfile {dir}/sentinel.log\nunixsocket {dir}/sentinel.sock\n\
-             sentinel monitor shop 127.0.0.1 {port} 2\nsentinel down-after-milliseconds shop 500\n\
+             sentinel monitor shop 127.0.0.1 {port} 2\nsentinel down-after-milliseconds shop {down_after}\n\
              sentinel failover-timeout shop 3000\n{more}",
             dir = self.dir.path().display(),
             port = master.port(),
+            down_after = setup.down_after_ms.unwrap_or(DOWN_AFTER_MS),
         );
         let mut file = File::create(self.dir.path().join("sentinel.conf")).expect("a file");
         file.write_all(config.as_bytes()).expect("a file");
@@ -230,6 +254,7 @@ impl Sentinel {
         let mut cli = self.cli().await;
         let mut hurry = redis::cmd("SENTINEL");
         hurry.arg("DEBUG").arg(&["info-period", "100", "ping-period", "100", "ask-period", "100"]);
+        hurry.arg(&["publish-period", "300"]);
         hurry.exec_async(&mut cli).await.expect("it is known");
         eventually("a sentinel is ready", async || {
             let ready = ["SENTINEL CKQUORUM shop", "INFO sentinel"];

@@ -93,7 +93,7 @@ enum State {
         since: Instant,
     },
     Ready(Live),
-    /// Nobody tries again before `until`, unless the epoch is another by then.
+    /// Nobody tries again before `until`, unless another epoch has begun.
     Failed {
         refusal: Refusal,
         until: Instant,
@@ -595,7 +595,7 @@ impl Lane {
         &self,
         connected: Result<(MultiplexedConnection, u64), Refusal>,
         pause: Duration,
-        epoch: u64,
+        begun_in: u64,
     ) -> Result<(), Refusal> {
         let mut state = lock(&self.state);
         match connected {
@@ -617,7 +617,7 @@ impl Lane {
                 }
                 let jittered = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
                 let until = Instant::now() + jittered;
-                *state = State::Failed { refusal: refusal.clone(), until, pause, epoch };
+                *state = State::Failed { refusal: refusal.clone(), until, pause, epoch: begun_in };
                 Err(refusal)
             }
         }
@@ -714,5 +714,28 @@ impl Refusal {
             Self::Service(name) => format!("no sentinel knows the service {name:?}"),
             Self::Other(text) => text.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::redis::IntoConnectionInfo as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn c5_what_is_known_of_an_old_master_is_not_held_against_the_new_one() {
+        let info = "redis://127.0.0.1/".into_connection_info().expect("it is one");
+        let second = Duration::from_secs(1);
+        let limits = Limits { connections: 1, deadline: second, connect: second };
+        let at = Location::Server(Box::new(info));
+        let link = Link::new(at, limits, &Tls::default(), None).expect("it connects later");
+        let pool = link.pool().expect("there is a runtime");
+        while pool.admission() == Admission::Admitted {
+            pool.unanswered(Admission::Admitted);
+        }
+        assert_eq!(pool.admission(), Admission::Refused);
+        link.endpoint.epoch.end(0);
+        assert_eq!(pool.admission(), Admission::Admitted);
     }
 }

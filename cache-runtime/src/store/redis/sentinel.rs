@@ -45,6 +45,8 @@ pub(super) struct Sentinels {
 #[derive(Default)]
 struct Known {
     master: Option<Named>,
+    /// The epoch that began when it was found.
+    since: u64,
     /// The highest configuration epoch that a sentinel has told of.
     newest: u64,
 }
@@ -107,6 +109,7 @@ impl Sentinels {
         epoch: &Epoch,
         limit: Duration,
     ) -> Result<(MultiplexedConnection, u64), Refusal> {
+        let begun = epoch.current();
         let mut older: Vec<Named> = Vec::new();
         let mut tried: Vec<Named> = Vec::new();
         let mut refusal: Option<Refusal> = None;
@@ -130,7 +133,7 @@ impl Sentinels {
             match self.connect_to(&named, config).await {
                 Ok(connection) => {
                     self.first.store(at, Ordering::Relaxed);
-                    return Ok((connection, self.found(named, epoch)?));
+                    return Ok((connection, self.found(named, begun, epoch)?));
                 }
                 Err(refused) => refusal = Some(louder(refusal, refused)),
             }
@@ -142,29 +145,37 @@ impl Sentinels {
             // None is left that knows better: they were set up anew, and count from the beginning.
             let connection = self.connect_to(&named, config).await?;
             lock(&self.known).newest = named.config_epoch;
-            return Ok((connection, self.found(named, epoch)?));
+            return Ok((connection, self.found(named, begun, epoch)?));
         }
         Err(refusal.unwrap_or_else(|| {
             Refusal::Unreachable("the sentinels do not agree on a master yet".to_owned())
         }))
     }
 
-    /// Notes the master that was found, unless a newer one was heard of meanwhile. With another master the epoch is another.
-    fn found(&self, named: Named, epoch: &Epoch) -> Result<u64, Refusal> {
+    /// The epoch of a connection to a master that was looked for since another one. Not of one that is known to be older.
+    fn found(&self, named: Named, begun: u64, epoch: &Epoch) -> Result<u64, Refusal> {
         let mut known = lock(&self.known);
         if named.config_epoch < known.newest {
             return Err(Refusal::Unreachable("another master was named meanwhile".to_owned()));
         }
-        let same = known.master.as_ref().is_none_or(|master| master.is_at(&named));
-        if !same {
-            epoch.end(epoch.current());
+        self.take_for_master(&mut known, named, epoch);
+        // Should one have ended since, not for the sake of this master, this may lead to the server of before.
+        Ok(known.since.max(begun))
+    }
+
+    /// With another master another epoch begins.
+    fn take_for_master(&self, known: &mut Known, named: Named, epoch: &Epoch) {
+        let is_another = known.master.as_ref().is_some_and(|master| !master.is_at(&named));
+        if is_another {
+            let last = epoch.current();
+            epoch.end(last);
+            known.since = last + 1;
             tracing::info!(
                 target: "redis_cached", service = self.service, address = %self.at(&named).addr(),
                 "the service has another master"
             );
         }
         known.master = Some(named);
-        Ok(epoch.current())
     }
 
     fn at(&self, named: &Named) -> ConnectionInfo {
@@ -225,16 +236,13 @@ impl Sentinels {
 
     async fn look_for_another(&self, epoch: &Epoch, limit: Duration) {
         let at = self.turn.fetch_add(1, Ordering::Relaxed) % self.sentinels.len();
-        let present = epoch.current();
         let Ok(named) = self.ask(at, limit).await else { return };
-        let is_another = lock(&self.known)
-            .master
-            .as_ref()
-            .is_some_and(|master| named.config_epoch > master.config_epoch && !named.is_at(master));
-        // The lanes find it when they connect: there it is asked whether it is the master, too.
-        if is_another {
+        let mut known = lock(&self.known);
+        let is_newer = |master: &Named| named.config_epoch > master.config_epoch;
+        if known.master.as_ref().is_some_and(is_newer) {
+            // The lanes find it when they connect: there it is asked whether it is the master, too.
             self.first.store(at, Ordering::Relaxed);
-            epoch.end(present);
+            self.take_for_master(&mut known, named, epoch);
         }
     }
 
