@@ -1,6 +1,4 @@
-use std::fs::File;
-use std::io::Write as _;
-use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -154,21 +152,15 @@ impl Sentinel {
     fn several(servers: &[RedisServer], setup: Setup<'_>) -> Vec<Self> {
         let mut sentinels: Vec<Self> = (0..SENTINELS).map(|_| Self::new(setup)).collect();
         for at in 0..SENTINELS {
-            let peers: String = sentinels
-                .iter()
-                .enumerate()
-                .filter(|(peer, _)| *peer != at)
-                .map(|(peer, sentinel)| {
-                    let Self { port, .. } = sentinel;
-                    format!("sentinel known-sentinel shop 127.0.0.1 {port} {}\n", id(peer))
-                })
-                .collect();
-            let replicas: String = servers[1..]
-                .iter()
-                .map(|server| format!("sentinel known-replica shop 127.0.0.1 {}\n", server.port()))
-                .collect();
-            let config = format!("sentinel myid {}\n{peers}{replicas}", id(at));
-            sentinels[at].configure(&servers[0], &config, setup);
+            let mut lines = vec![format!("sentinel myid {}", id(at))];
+            for (peer, sentinel) in sentinels.iter().enumerate().filter(|(peer, _)| *peer != at) {
+                let Self { port, .. } = sentinel;
+                lines.push(format!("sentinel known-sentinel shop 127.0.0.1 {port} {}", id(peer)));
+            }
+            for server in &servers[1..] {
+                lines.push(format!("sentinel known-replica shop 127.0.0.1 {}", server.port()));
+            }
+            sentinels[at].configure(&servers[0], lines, setup);
             sentinels[at].spawn();
         }
         sentinels
@@ -187,8 +179,9 @@ impl Sentinel {
             user.exec_async(&mut server.cli().await).await.expect("the server is up");
         }
         let mut sentinel = Self::new(Setup::default());
-        let config = "sentinel auth-user shop mute\nsentinel auth-pass shop mute\n";
-        sentinel.configure(&servers[0], config, Setup::default());
+        let lines = ["sentinel auth-user shop mute", "sentinel auth-pass shop mute"];
+        let lines = lines.map(str::to_owned).to_vec();
+        sentinel.configure(&servers[0], lines, Setup::default());
         sentinel.spawn();
         sentinel
     }
@@ -203,33 +196,38 @@ impl Sentinel {
         }
     }
 
-    fn configure(&self, master: &RedisServer, more: &str, setup: Setup<'_>) {
-        let mut config = match setup.certificates {
+    fn configure(&self, master: &RedisServer, more: Vec<String>, setup: Setup<'_>) {
+        let dir = self.dir.path().display();
+        let mut lines = vec![
+            "bind 127.0.0.1".to_owned(),
+            format!("dir {dir}"),
+            format!("logfile {dir}/sentinel.log"),
+            format!("unixsocket {dir}/sentinel.sock"),
+            format!("sentinel monitor shop 127.0.0.1 {} 2", master.port()),
+            format!(
+                "sentinel down-after-milliseconds shop {}",
+                setup.down_after_ms.unwrap_or(DOWN_AFTER_MS)
+            ),
+            "sentinel failover-timeout shop 2000".to_owned(),
+        ];
+        match setup.certificates {
             Some(certificates) => {
                 let file = |name| certificates.file(name).display().to_string();
-                format!(
-                    "port 0\ntls-port {}\ntls-replication yes\ntls-ca-cert-file {}\ntls-cert-file {}\ntls-key-file {}\n",
-                    self.port,
-                    file("root.pem"),
-                    file("server.pem"),
-                    file("server.key"),
-                )
+                lines.extend([
+                    "port 0".to_owned(),
+                    format!("tls-port {}", self.port),
+                    "tls-replication yes".to_owned(),
+                    format!("tls-ca-cert-file {}", file("root.pem")),
+                    format!("tls-cert-file {}", file("server.pem")),
+                    format!("tls-key-file {}", file("server.key")),
+                ]);
             }
-            None => format!("port {}\n", self.port),
-        };
-        if let Some(password) = setup.sentinel_password {
-            config += &format!("requirepass {password}\n");
+            None => lines.push(format!("port {}", self.port)),
         }
-        config += &format!(
-            "bind 127.0.0.1\ndir {dir}\nlogfile {dir}/sentinel.log\nunixsocket {dir}/sentinel.sock\n\
-             sentinel monitor shop 127.0.0.1 {port} 2\nsentinel down-after-milliseconds shop {down_after}\n\
-             sentinel failover-timeout shop 3000\n{more}",
-            dir = self.dir.path().display(),
-            port = master.port(),
-            down_after = setup.down_after_ms.unwrap_or(DOWN_AFTER_MS),
-        );
-        let mut file = File::create(self.dir.path().join("sentinel.conf")).expect("a file");
-        file.write_all(config.as_bytes()).expect("a file");
+        lines.extend(setup.sentinel_password.map(|password| format!("requirepass {password}")));
+        lines.extend(more);
+        let written = std::fs::write(self.dir.path().join("sentinel.conf"), lines.join("\n"));
+        written.expect("it is this test's own");
     }
 
     fn spawn(&mut self) {
@@ -242,7 +240,9 @@ impl Sentinel {
             .spawn();
         let process = self.process.insert(process.expect("redis-server can be started"));
         let until = Instant::now() + PATIENCE;
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        // It opens this behind its port.
+        let socket = self.dir.path().join("sentinel.sock");
+        while UnixStream::connect(&socket).is_err() {
             let ended = process.try_wait().expect("one's own child can be waited for").is_some();
             assert!(!ended && Instant::now() < until, "no sentinel: {}", log(&self.dir));
             thread::sleep(Duration::from_millis(2));
@@ -253,7 +253,8 @@ impl Sentinel {
     async fn is_ready(&self) {
         let mut cli = self.cli().await;
         let mut hurry = redis::cmd("SENTINEL");
-        hurry.arg("DEBUG").arg(&["info-period", "100", "ping-period", "100", "ask-period", "100"]);
+        // Not of `ping-period`: a replica that was asked longer ago than five of them is not promoted.
+        hurry.arg("DEBUG").arg(&["info-period", "100", "ask-period", "100"]);
         hurry.arg(&["publish-period", "300"]);
         hurry.exec_async(&mut cli).await.expect("it is known");
         eventually("a sentinel is ready", async || {

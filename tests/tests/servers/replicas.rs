@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use redis_cached::{Builder, Cache, Error, InvalidateError, redis_invalidate};
-use redis_cached_tests::{Gate, Kind, RedisServer, Service, eventually, in_time};
+use redis_cached_tests::{Gate, Kind, RedisServer, Service, Told, eventually, in_time};
+use tokio::task::JoinSet;
 
 use crate::outages::{order, works_again};
 use crate::stage::{hits, live, live_entry, load, load_entry, patient};
@@ -133,6 +134,41 @@ async fn c5_22_calls_are_answered_while_an_invalidation_waits() {
     in_time("it is confirmed", waiting).await.unwrap().unwrap();
 }
 
+/// It has its own time behind that of an operation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c1_22_a_slow_replica_is_waited_for_past_the_deadline() {
+    let master = RedisServer::start();
+    let replica = master.start_replica().await;
+    let deadline = Duration::from_millis(500);
+    let builder = confirmed(&master.url(), Duration::from_secs(60)).deadline(deadline);
+    let cache = builder.build().await.unwrap();
+    replica.pause();
+    let waiting = tokio::spawn(async move { load_entry(42, &cache).invalidate().await });
+    tokio::time::sleep(2 * deadline).await;
+    replica.resume();
+    in_time("it is confirmed", waiting).await.unwrap().unwrap();
+}
+
+/// Who waits in vain because others wait knows nothing of the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c5_22_a_queue_for_a_replica_is_no_outage() {
+    let master = RedisServer::start();
+    let replica = master.start_replica().await;
+    let deadline = Duration::from_secs(1);
+    let builder = confirmed(&master.url(), deadline / 2).deadline(deadline);
+    let (cache, gate) = (builder.build().await.unwrap(), Gate::open());
+    replica.pause();
+    let mut queue = JoinSet::new();
+    for _ in 0..16 {
+        let cache = cache.clone();
+        queue.spawn(async move { load_entry(42, &cache).invalidate().await });
+    }
+    for sent in in_time("all are answered", queue.join_all()).await {
+        assert!(sent.unwrap_err().is_unconfirmed());
+    }
+    assert!(!hits(42, &cache, &gate).await && hits(42, &cache, &gate).await);
+}
+
 #[redis_invalidate(load(id, cache), cache = cache, on_failure = "retry")]
 async fn retried(id: u64, cache: &Cache) {
     let _ = (id, cache);
@@ -175,7 +211,7 @@ async fn c1_22_confirmed_invalidations_outlive_a_failover() {
 #[tokio::test]
 async fn too_few_replicas_or_rights_are_told_at_build() {
     let server = RedisServer::start();
-    let told = redis_cached_tests::Told::listen();
+    let told = Told::listen();
     confirmed(&server.url(), SHORT).build().await.unwrap();
     assert!(told.text().contains("are to be confirmed by replicas"), "{}", told.text());
     let mut user = redis::cmd("ACL");

@@ -230,6 +230,31 @@ async fn c1_33_an_old_master_that_an_old_sentinel_names_is_left() {
     assert_eq!(role(&mut service.servers[0].cli().await).await, "master", "else it proves nothing");
 }
 
+/// Whoever has heard of the new master does not go back to the old one because nobody else is left to be asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c1_33_an_old_master_is_not_gone_back_to() {
+    let mut service = Service::start_with(Setup { stubborn: true, ..Setup::default() }).await;
+    let stale = Sentinel::cut_off(&service.servers).await;
+    service.fail_over().await;
+    let url = service.url_of(&[&stale, &service.sentinels[0]], "shop");
+    let (cache, gate) = (connect_hastily(&url).await, Gate::open());
+    eventually("the new master is used", async || {
+        is_used(&service.servers[1], &cache, &gate).await
+    })
+    .await;
+    service.sentinels[0].stop();
+    order(&mut service.servers[1].cli().await, "CLIENT KILL TYPE normal SKIPME yes").await;
+    // Longer than it takes to try all that there is.
+    let until = Instant::now() + Duration::from_millis(1_500);
+    while Instant::now() < until {
+        assert!(!is_used(&service.servers[0], &cache, &gate).await);
+    }
+    service.sentinels[0].restart();
+    works_again(&cache, &gate).await;
+    assert!(!is_used(&service.servers[0], &cache, &gate).await);
+    assert_eq!(role(&mut service.servers[0].cli().await).await, "master", "else it proves nothing");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_without_sentinels_connections_go_on() {
     let mut service = Service::start().await;
@@ -244,6 +269,20 @@ async fn c5_without_sentinels_connections_go_on() {
         assert!(!hits(42, &cache, &gate).await && hits(42, &cache, &gate).await);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The connection over which the last question went is closed by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c5_a_sentinel_that_was_restarted_is_asked_at_once() {
+    let mut service = Service::start().await;
+    let url = service.url_of(&[&service.sentinels[0]], "shop");
+    let (cache, gate) = (connect(&url).await, Gate::open());
+    load(42, &cache, &gate).await;
+    service.sentinels[0].stop();
+    service.sentinels[0].restart();
+    order(&mut service.servers[0].cli().await, "CLIENT KILL TYPE normal SKIPME yes").await;
+    assert!(hits(42, &cache, &gate).await);
+    load_entry(42, &cache).invalidate().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -428,8 +467,8 @@ async fn c5_33_a_server_that_stays_a_replica_is_not_connected_to_again_and_again
     }
     let made = connections(&mut cli).await - before;
     // Five at once, twice a second.
-    let most = 5 * (1 + began.elapsed().as_millis() as u64 / 500);
-    assert!(made <= most, "{made} connections, and not {most}");
+    let most = 5 * (1 + began.elapsed().as_millis() / 500);
+    assert!(u128::from(made) <= most, "{made} connections, and not {most}");
     order(&mut cli, "REPLICAOF NO ONE").await;
     works_again(&cache, &gate).await;
 }

@@ -32,6 +32,9 @@ impl Backend {
     }
 }
 
+/// Which namespace of the shared service is the next test's.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 /// One service takes a second to be ready: those tests that run meanwhile share it, each with a namespace of its own.
 async fn shared_service() -> Arc<Service> {
     static SHARED: Mutex<Weak<Service>> = Mutex::const_new(Weak::new());
@@ -65,7 +68,6 @@ impl Stage {
             Backend::Sentinel => service = Some(shared_service().await),
             _ => {}
         }
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let namespace = match service {
             Some(_) => format!("ns{}", NEXT.fetch_add(1, Ordering::Relaxed)),
             None => "ns".to_owned(),

@@ -263,19 +263,19 @@ impl Link {
         cmd: &Cmd,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
-        let sending = Sending { unrefused: true, ..Sending::REPEATABLE };
+        let sending = Sending { purpose: Purpose::Question, ..Sending::REPEATABLE };
         self.send_as(pool, lane, cmd, sending, deadline).await
     }
 
-    /// As [`send`](Self::send), and waits for the replicas that have to confirm it.
-    pub(crate) async fn send_confirmed(
+    /// As [`send_unrefused`](Self::send_unrefused), and waits for the replicas that have to confirm it.
+    pub(crate) async fn send_invalidation(
         &self,
         pool: &Pool,
         lane: usize,
         cmd: &Cmd,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
-        let sending = Sending { confirmed: true, ..Sending::REPEATABLE };
+        let sending = Sending { purpose: Purpose::Invalidation, ..Sending::REPEATABLE };
         self.send_as(pool, lane, cmd, sending, deadline).await
     }
 
@@ -287,17 +287,16 @@ impl Link {
         sending: Sending,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
-        let confirmation = self
-            .confirmation
-            .as_ref()
-            .filter(|_| sending.confirmed && self.confirms.load(Ordering::Relaxed));
+        let confirms = self.confirms.load(Ordering::Relaxed);
+        let invalidates = sending.purpose == Purpose::Invalidation;
+        let confirmation = self.confirmation.as_ref().filter(|_| confirms && invalidates);
         let (lane, deadline) = match confirmation {
             Some(confirmation) => (pool.waiting_lane(lane), deadline + confirmation.within()),
             None => (lane, deadline),
         };
         let times = if sending.repeatable { 2 } else { 1 };
         let admission = pool.admission();
-        if admission == Admission::Refused && !sending.unrefused {
+        if admission == Admission::Refused && sending.purpose == Purpose::Ordinary {
             return Err(StoreError::Unconnected(
                 "the server has not answered lately, and is asked again soon".to_owned(),
             ));
@@ -395,16 +394,13 @@ impl Link {
         confirmation: Option<&Confirmation>,
     ) -> Result<Value, Failure> {
         let mut live = self.connection(pool, lane).await.map_err(Failure::Unconnected)?;
-        let reply = match confirmation {
-            Some(confirmation) => {
-                let all = confirmation.behind(cmd);
-                let replies = live.connection.send_packed_commands(&all, 0, all.len()).await;
-                replies.and_then(|replies| confirmation.judge(replies))
-            }
-            None => {
-                let reply = live.connection.send_packed_command(cmd).await;
-                reply.and_then(Value::extract_error).map(Ok)
-            }
+        let reply = if let Some(confirmation) = confirmation {
+            let all = confirmation.behind(cmd);
+            let replies = live.connection.send_packed_commands(&all, 0, all.len()).await;
+            replies.and_then(|replies| confirmation.judge(replies))
+        } else {
+            let reply = live.connection.send_packed_command(cmd).await;
+            reply.and_then(Value::extract_error).map(Ok)
         };
         match reply {
             Err(error) if error.is_unrecoverable_error() || error.is_io_error() => {
@@ -523,17 +519,23 @@ impl Link {
 pub(super) struct Sending {
     /// Once more, where the connection was lost on the way.
     pub(super) repeatable: bool,
-    /// Also to a server that has not answered lately: an invalidation is not given up before it was tried.
-    pub(super) unrefused: bool,
     /// It takes its time by its size.
     pub(super) large: bool,
-    /// It counts only when replicas have it, where that is asked for.
-    pub(super) confirmed: bool,
+    pub(super) purpose: Purpose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Not worth asking a server for that has not answered lately.
+    Ordinary,
+    /// To see whether it answers.
+    Question,
+    /// Not given up before it was tried, and counts only when replicas have it, where that is asked for.
+    Invalidation,
 }
 
 impl Sending {
-    const REPEATABLE: Self =
-        Self { repeatable: true, unrefused: false, large: false, confirmed: false };
+    const REPEATABLE: Self = Self { repeatable: true, large: false, purpose: Purpose::Ordinary };
 }
 
 enum Started {

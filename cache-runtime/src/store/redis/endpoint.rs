@@ -25,14 +25,14 @@ pub(super) struct Endpoint {
 }
 
 enum Kind {
-    Server(Client),
+    Server(Box<Client>),
     Service(Arc<Sentinels>),
 }
 
 impl Endpoint {
     pub(super) fn new(at: Location, tls: &Tls) -> Result<Self, RedisError> {
         let kind = match at {
-            Location::Server(info) => Kind::Server(client(*info, tls)?),
+            Location::Server(info) => Kind::Server(Box::new(client(*info, tls)?)),
             Location::Service(service) => {
                 let sentinels = service.sentinels.into_iter().map(|info| client(info, tls));
                 let sentinels = sentinels.collect::<Result<_, _>>()?;

@@ -344,7 +344,7 @@ impl Redis {
     async fn check_replicas(&self) -> Result<(), Refusal> {
         let pool = self.link.pool().map_err(|error| Refusal::Unreachable(error.to_string()))?;
         let deadline = Instant::now() + self.link.limits.deadline;
-        match self.link.send_confirmed(&pool, 0, &::redis::cmd("PING"), deadline).await {
+        match self.link.send_invalidation(&pool, 0, &::redis::cmd("PING"), deadline).await {
             Err(StoreError::Server(text)) => match Refusal::from_text(text) {
                 refusal @ Refusal::Permission(_) => Err(refusal),
                 _ => Ok(()),

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::connection::Sending;
+use super::connection::{Purpose, Sending};
 
 /// From so many bytes on an argument takes its time.
 const LARGE: usize = 64 << 10;
@@ -25,8 +25,7 @@ impl Script {
             [&*INVALIDATE, &*EXPIRE, &*TAGS].iter().any(|one| std::ptr::eq(*one, self));
         Sending {
             repeatable: self.repeatable,
-            unrefused: invalidates,
-            confirmed: invalidates,
+            purpose: if invalidates { Purpose::Invalidation } else { Purpose::Ordinary },
             large: args.iter().any(|arg| arg.len() > LARGE),
         }
     }

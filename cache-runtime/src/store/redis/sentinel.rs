@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::Refusal;
 use super::epoch::Epoch;
+use crate::freshness::millis;
 use crate::sync::lock;
 
 /// While the store is used one sentinel is asked this often, each in its turn, whether the master is the same. One that
@@ -27,7 +28,7 @@ const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 
 pub(super) struct Sentinels {
     service: String,
-    sentinels: Vec<Sentinel>,
+    all: Vec<Sentinel>,
     /// All that a connection to the master needs but its address.
     master: ConnectionInfo,
     /// Who is asked first: whose answer was good the last time.
@@ -82,7 +83,7 @@ impl Sentinels {
         let sentinel = |client| Sentinel { client, kept: Mutex::default() };
         Self {
             service,
-            sentinels: clients.into_iter().map(sentinel).collect(),
+            all: clients.into_iter().map(sentinel).collect(),
             master,
             first: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
@@ -97,7 +98,7 @@ impl Sentinels {
     pub(super) fn address(&self) -> String {
         let sentinel =
             |sentinel: &Sentinel| sentinel.client.get_connection_info().addr().to_string();
-        let sentinels: Vec<String> = self.sentinels.iter().map(sentinel).collect();
+        let sentinels: Vec<String> = self.all.iter().map(sentinel).collect();
         format!("{} of the sentinels {}", self.service, sentinels.join(", "))
     }
 
@@ -114,8 +115,8 @@ impl Sentinels {
         let mut tried: Vec<Named> = Vec::new();
         let mut refusal: Option<Refusal> = None;
         let first = self.first.load(Ordering::Relaxed);
-        for step in 0..self.sentinels.len() {
-            let at = (first + step) % self.sentinels.len();
+        for step in 0..self.all.len() {
+            let at = (first + step) % self.all.len();
             // What this one names may keep the whole attempt waiting: then the next begins behind it.
             self.first.store(at + 1, Ordering::Relaxed);
             let named = match self.ask(at, limit).await {
@@ -139,7 +140,7 @@ impl Sentinels {
             }
             tried.push(named);
         }
-        if older.len() == self.sentinels.len()
+        if older.len() == self.all.len()
             && let Some(named) = older.into_iter().max_by_key(|named| named.config_epoch)
         {
             // None is left that knows better: they were set up anew, and count from the beginning.
@@ -218,12 +219,12 @@ impl Sentinels {
 
     /// Sees to it that the sentinels are asked now and then whether the master is the same, behind the callers.
     pub(super) fn watch(this: &Arc<Self>, epoch: &Arc<Epoch>, limit: Duration) {
-        let now = u64::try_from(this.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = millis(this.began.elapsed());
         let due = this.due.load(Ordering::Relaxed);
         if now < due && !this.switched.load(Ordering::Relaxed) {
             return;
         }
-        let next = now.saturating_add(BETWEEN_QUESTIONS.as_millis() as u64);
+        let next = now + millis(BETWEEN_QUESTIONS);
         if this.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return;
         }
@@ -235,7 +236,7 @@ impl Sentinels {
     }
 
     async fn look_for_another(&self, epoch: &Epoch, limit: Duration) {
-        let at = self.turn.fetch_add(1, Ordering::Relaxed) % self.sentinels.len();
+        let at = self.turn.fetch_add(1, Ordering::Relaxed) % self.all.len();
         let Ok(named) = self.ask(at, limit).await else { return };
         let mut known = lock(&self.known);
         let is_newer = |master: &Named| named.config_epoch > master.config_epoch;
@@ -248,11 +249,11 @@ impl Sentinels {
 
     /// What one sentinel says.
     async fn ask(&self, at: usize, limit: Duration) -> Result<Named, Refusal> {
-        let Some(sentinel) = self.sentinels.get(at % self.sentinels.len()) else {
+        let Some(sentinel) = self.all.get(at % self.all.len()) else {
             return Err(Refusal::Unreachable("no sentinel".to_owned()));
         };
         // All of them, and what they name, within one attempt to connect.
-        let limit = limit / u32::try_from(self.sentinels.len() + 1).unwrap_or(u32::MAX);
+        let limit = limit / u32::try_from(self.all.len() + 1).unwrap_or(u32::MAX);
         let address = sentinel.client.get_connection_info().addr().to_string();
         let of_sentinel = |refusal: Refusal| refusal.of(&format!("the sentinel {address}"));
         match tokio::time::timeout(limit, self.question(sentinel)).await {
