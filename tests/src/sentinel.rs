@@ -317,6 +317,17 @@ impl Sentinel {
         self.spawn();
     }
 
+    /// Starts it again, at the same address, as one that has never seen a failover: with this master, and alone.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    pub fn restart_anew(&mut self, master: &RedisServer) {
+        self.stop();
+        self.configure(master, Vec::new(), Setup::default());
+        self.spawn();
+    }
+
     /// Stops it from running, so that it accepts connections and answers nothing.
     pub fn pause(&self) {
         pause(self.pid());

@@ -271,6 +271,19 @@ async fn c5_without_sentinels_connections_go_on() {
     }
 }
 
+/// New ones count failovers from the beginning: theirs is not an older answer, since no other is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c5_sentinels_that_were_set_up_anew_are_believed() {
+    let mut service = Service::start().await;
+    service.fail_over().await;
+    let (cache, gate) = (connect_hastily(&service.url()).await, Gate::open());
+    works_again(&cache, &gate).await;
+    let Service { servers, sentinels } = &mut service;
+    sentinels.iter_mut().for_each(|sentinel| sentinel.restart_anew(&servers[1]));
+    order(&mut servers[1].cli().await, "CLIENT KILL TYPE normal SKIPME yes").await;
+    works_again(&cache, &gate).await;
+}
+
 /// The connection over which the last question went is closed by then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_a_sentinel_that_was_restarted_is_asked_at_once() {
