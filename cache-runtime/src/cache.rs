@@ -238,7 +238,8 @@ fn shut_down(cache: &Arc<Inner>, limit: Duration) -> Boxed<'_, Result<(), Shutdo
     cache.refreshes.close();
     Box::pin(async move {
         left_behind::attend(cache);
-        let unfinished = cache.work.drain(limit, cache.settings.deadline).await;
+        let operation = cache.settings.deadline + cache.settings.confirm;
+        let unfinished = cache.work.drain(limit, operation).await;
         let unconfirmed = left_behind::unconfirmed(cache);
         if unfinished + unconfirmed == 0 {
             Ok(())

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{ConnectionAddr, IntoConnectionInfo};
+use ::redis::IntoConnectionInfo;
 
 use crate::by_hand::Boxed;
 use crate::cache::Cache;
 use crate::error::{BuildError, BuildErrorKind};
 use crate::store::Store;
 use crate::store::memory::Memory;
-use crate::store::redis::{Limits, Redis, Refusal};
+use crate::store::redis::{Confirm, Limits, Location, Redis, Refusal, Service};
 
 /// Builds a [`Cache`].
 ///
@@ -35,6 +35,7 @@ pub struct Builder {
     memory_capacity: usize,
     clearable: bool,
     tls: Tls,
+    confirm: Option<Confirm>,
 }
 
 /// Whom it trusts, and by what it shows who it is; as PEM.
@@ -53,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) refreshes: usize,
     /// Whether every entry carries one tag more, by which all are cleared.
     pub(crate) clearable: bool,
+    /// How long an invalidation may wait for replicas past its deadline.
+    pub(crate) confirm: Duration,
 }
 
 pub(crate) const MEMORY_CAPACITY: usize = 64 * 1024 * 1024;
@@ -69,6 +72,7 @@ impl Default for Builder {
             memory_capacity: MEMORY_CAPACITY,
             clearable: false,
             tls: Tls::default(),
+            confirm: None,
         }
     }
 }
@@ -76,7 +80,12 @@ impl Default for Builder {
 impl Default for Settings {
     fn default() -> Self {
         let builder = Builder::default();
-        Self { deadline: builder.deadline, refreshes: builder.refreshes, clearable: false }
+        Self {
+            deadline: builder.deadline,
+            refreshes: builder.refreshes,
+            clearable: false,
+            confirm: Duration::ZERO,
+        }
     }
 }
 
@@ -85,6 +94,11 @@ impl Builder {
     ///
     /// `redis://[user:password@]host[:port][/db]`, `rediss://…` for TLS (with the feature `tls`),
     /// `unix:///path/to.sock[?db=1]`, or `memory://` for an embedded store inside this process.
+    ///
+    /// `redis-sentinel://[user:password@]host[:port],host[:port],…/service[/db]` (`rediss-sentinel://…` for TLS) for a
+    /// service whose master the sentinels at these hosts know (port 26379; 16 of them at most). User and password are the
+    /// master's. Where the sentinels ask for some, they are `?sentinelUsername=…&sentinelPassword=…` behind it. What
+    /// is not a letter, digit, `-`, `.`, `_` or `~` in one of these is written as `%` and two hexadecimal digits.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
         self
@@ -144,6 +158,38 @@ impl Builder {
         self
     }
 
+    /// Has an invalidation be `Ok` only when so many replicas have it, too, 1 to 64 of them, each time within `timeout`,
+    /// 1 ms to a day. Default: none is waited for.
+    ///
+    /// Replicas get what their master writes after it has answered. One that takes its place does not know what had not
+    /// arrived by then: an invalidation that was `Ok` is lost, and what it removed is served again. With this it is an
+    /// error that says so (`is_unconfirmed`) where too few have it; then it may be carried out or not, and
+    /// is tried again like any other. What is left of the danger: that a replica takes over which is none of those that
+    /// have confirmed it. With as many as there are replicas there is none of these, and none may be away.
+    ///
+    /// It holds for all that invalidates or expires: entries, tags, functions that write, [`Cache::clear`]. Not
+    /// for what is stored, with `set`, `#[redis_put]` or by a computation: the value of before may come back.
+    ///
+    /// An invalidation takes a round trip to the replicas more; `timeout` is added to its [deadline](Self::deadline). Since
+    /// a server that waits for its replicas answers nothing else on the same connection, they get as many
+    /// [connections](Self::connections) again for themselves. The user of the url needs the right to `WAIT`. Of no effect with
+    /// the embedded store.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use redis_cached::Cache;
+    ///
+    /// let builder = Cache::builder()
+    ///     .url("redis-sentinel://10.0.0.1,10.0.0.2,10.0.0.3/shop")
+    ///     .confirm_by_replicas(1, Duration::from_millis(100));
+    /// # drop(builder);
+    /// ```
+    pub fn confirm_by_replicas(mut self, replicas: usize, timeout: Duration) -> Self {
+        self.confirm = Some(Confirm { replicas, within: timeout });
+        self
+    }
+
     /// The certificates of the authorities whose servers are trusted over `rediss://`, as PEM. Default: those that this
     /// machine trusts.
     ///
@@ -174,7 +220,7 @@ impl Builder {
     /// # Errors
     ///
     /// A url, namespace or setting that can't be used; wrong credentials; a missing permission; a certificate that is not
-    /// trusted, on either side.
+    /// trusted, on either side; a service that no sentinel knows.
     ///
     /// # Cancel safety
     ///
@@ -193,19 +239,20 @@ impl Builder {
             deadline: self.deadline,
             refreshes: self.refreshes,
             clearable: self.clearable,
+            confirm: self.confirm.map_or(Duration::ZERO, |confirm| confirm.within),
         };
         let store = match self.url.split_once("://") {
             Some(("memory", _)) => Store::Memory(Arc::new(Memory::new(self.memory_capacity))),
-            Some(("redis" | "unix" | "redis+unix" | "valkey", _)) => {
+            Some(("redis" | "unix" | "redis+unix" | "valkey" | "redis-sentinel", _)) => {
                 Store::Redis(Box::new(self.connect().await?))
             }
-            Some(("rediss", _)) if cfg!(feature = "tls") => {
+            Some(("rediss" | "rediss-sentinel", _)) if cfg!(feature = "tls") => {
                 Store::Redis(Box::new(self.connect().await?))
             }
-            Some(("rediss", _)) => {
+            Some(("rediss" | "rediss-sentinel", _)) => {
                 return Err(self.bad_url("it needs the feature `tls` of `redis-cached`").into());
             }
-            Some(("redis-sentinel" | "redis-cluster", _)) => {
+            Some(("redis-cluster", _)) => {
                 return Err(self.bad_url("this scheme is not supported yet").into());
             }
             _ => return Err(self.bad_url("its scheme is not known").into()),
@@ -235,43 +282,55 @@ impl Builder {
             let good = value >= Duration::from_millis(1) && value <= day;
             between(setting, format!("{value:?}"), good, "between 1 ms and a day")?;
         }
+        if let Some(Confirm { replicas, within }) = self.confirm {
+            let setting = "confirm_by_replicas";
+            between(setting, replicas.to_string(), (1..=64).contains(&replicas), "1 to 64")?;
+            let good = within >= Duration::from_millis(1) && within <= day;
+            between(setting, format!("{within:?}"), good, "between 1 ms and a day")?;
+        }
         let refreshes = self.refreshes;
         between("max_refreshes", refreshes.to_string(), refreshes <= 1 << 20, "at most 1,048,576")
     }
 
     async fn connect(&self) -> Result<Redis, BuildErrorKind> {
         tokio::runtime::Handle::try_current().map_err(|_| BuildErrorKind::NoRuntime)?;
-        let info = self
-            .url
-            .as_str()
-            .into_connection_info()
-            .map_err(|error| self.bad_url(&error.to_string()))?;
+        let at = self.location().map_err(|why| self.bad_url(&why))?;
         let limits = Limits {
             connections: self.connections,
             deadline: self.deadline,
             connect: self.connect_timeout,
         };
-        let speaks_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        let speaks_tls = self.url.starts_with("rediss");
         let url = redact(&self.url);
-        let redis = Redis::new(info, limits, &self.tls).map_err(|error| {
-            let why = error.to_string();
-            if speaks_tls {
-                BuildErrorKind::Certificate { url: url.clone(), why }
-            } else {
-                self.bad_url(&why)
-            }
-        })?;
+        let redis =
+            Redis::new(at, limits, &self.tls, self.confirm, &self.namespace).map_err(|error| {
+                let why = error.to_string();
+                if speaks_tls {
+                    BuildErrorKind::Certificate { url: url.clone(), why }
+                } else {
+                    self.bad_url(&why)
+                }
+            })?;
         match redis.check(&self.namespace).await {
             Ok(()) => Ok(redis),
             Err(Refusal::Authentication(why)) => Err(BuildErrorKind::Authentication { url, why }),
             Err(Refusal::Permission(why)) => Err(BuildErrorKind::Permission { url, why }),
             Err(Refusal::Certificate(why)) => Err(BuildErrorKind::Certificate { url, why }),
+            Err(Refusal::Service(name)) => Err(BuildErrorKind::Service { url, name }),
             Err(Refusal::Other(why)) => Err(BuildErrorKind::Server { url, why }),
             Err(Refusal::Unreachable(why)) => {
                 tracing::debug!(target: "redis_cached", url, why, "built without the store");
                 Ok(redis)
             }
         }
+    }
+
+    fn location(&self) -> Result<Location, String> {
+        if Service::is_meant_by(&self.url) {
+            return Ok(Location::Service(Box::new(Service::parse(&self.url)?)));
+        }
+        let info = self.url.as_str().into_connection_info().map_err(|error| error.to_string())?;
+        Ok(Location::Server(Box::new(info)))
     }
 
     fn bad_url(&self, why: &str) -> BuildErrorKind {
@@ -290,6 +349,7 @@ impl fmt::Debug for Builder {
             .field("max_refreshes", &self.refreshes)
             .field("memory_capacity", &self.memory_capacity)
             .field("clearable", &self.clearable)
+            .field("confirm_by_replicas", &self.confirm)
             .finish_non_exhaustive()
     }
 }

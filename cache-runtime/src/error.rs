@@ -14,7 +14,7 @@ pub struct BuildError(#[from] pub(crate) BuildErrorKind);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildErrorKind {
     #[error(
-        "the url {url:?} can't be used: {why}; write it as `redis://[user:password@]host[:port][/db]`, `rediss://…`, `unix:///path/to.sock` or `memory://`"
+        "the url {url:?} can't be used: {why}; write it as `redis://[user:password@]host[:port][/db]`, `rediss://…`, `redis-sentinel://[user:password@]host[:port],…/service[/db]`, `unix:///path/to.sock` or `memory://`"
     )]
     Url { url: String, why: String },
     #[error(
@@ -35,6 +35,10 @@ pub(crate) enum BuildErrorKind {
         "the server at {url} and this program do not trust each other: {why}; check the name in the url, `tls_root_certificates` and `tls_client_certificate`"
     )]
     Certificate { url: String, why: String },
+    #[error(
+        "no sentinel of {url} knows the service {name:?}; name it behind the sentinels as `SENTINEL MASTERS` does"
+    )]
+    Service { url: String, name: String },
     #[error("the server at {url} can't be used: {why}")]
     Server { url: String, why: String },
     #[error(
@@ -74,6 +78,12 @@ impl BuildError {
     #[must_use]
     pub fn is_certificate(&self) -> bool {
         matches!(self.0, BuildErrorKind::Certificate { .. })
+    }
+
+    /// None of the sentinels that answer knows the service of the url.
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        matches!(self.0, BuildErrorKind::Service { .. })
     }
 
     /// [`init`](crate::init) was called a second time.

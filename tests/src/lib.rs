@@ -7,6 +7,7 @@ mod gate;
 mod helper;
 mod monitor;
 mod patience;
+mod sentinel;
 mod server;
 mod told;
 
@@ -15,5 +16,6 @@ pub use gate::Gate;
 pub use helper::{Helper, orders, role, tell};
 pub use monitor::{Monitor, Seen};
 pub use patience::{PATIENCE, eventually, in_time};
+pub use sentinel::{Sentinel, Service, Setup};
 pub use server::{Kind, RedisServer};
 pub use told::Told;

@@ -11,7 +11,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client};
 use tempfile::TempDir;
 
-use crate::{Certificates, PATIENCE};
+use crate::{Certificates, PATIENCE, eventually};
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,27 @@ impl RedisServer {
         Self::launch(kind, None, false, &[])
     }
 
+    /// Starts a replica of this server, of the same kind; returns when it follows.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_replica(&self) -> Self {
+        let port = self.port.to_string();
+        let replica = Self::launch(self.kind, None, false, &["--replicaof", "127.0.0.1", &port]);
+        replica.follows().await;
+        replica
+    }
+
+    pub(crate) async fn follows(&self) {
+        let mut cli = self.cli().await;
+        eventually("the replica follows", async || {
+            let info = redis::cmd("INFO").arg("replication").query_async::<String>(&mut cli).await;
+            info.expect("it is up").contains("master_link_status:up")
+        })
+        .await;
+    }
+
     /// Starts a server that asks for a password.
     ///
     /// # Panics
@@ -103,6 +124,14 @@ impl RedisServer {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with_tls(certificates: &Certificates, of_clients: bool) -> Self {
+        Self::start_with_tls_and(certificates, of_clients, &[])
+    }
+
+    pub(crate) fn start_with_tls_and(
+        certificates: &Certificates,
+        of_clients: bool,
+        more: &[&str],
+    ) -> Self {
         let file = |name| certificates.file(name).display().to_string();
         let (root, certificate, key) = (file("root.pem"), file("server.pem"), file("server.key"));
         let arguments = [
@@ -115,7 +144,7 @@ impl RedisServer {
             "--tls-auth-clients",
             if of_clients { "yes" } else { "no" },
         ];
-        Self::launch(Kind::Redis, None, true, &arguments)
+        Self::launch(Kind::Redis, None, true, &[&arguments, more].concat())
     }
 
     fn launch(kind: Kind, password: Option<&str>, tls: bool, arguments: &[&str]) -> Self {
@@ -173,6 +202,12 @@ impl RedisServer {
         signal(self.pid(), "CONT");
     }
 
+    /// On the loopback.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where it is reached over TCP.
     #[must_use]
     pub fn url(&self) -> String {
@@ -228,6 +263,8 @@ impl RedisServer {
         let mut command = Command::new(self.kind.program());
         command
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            // A replica need not wait for others that may come.
+            .args(["--repl-diskless-sync-delay", "0"])
             .args([if self.tls { "--tls-port" } else { "--port" }, &self.port.to_string()])
             .args(if self.tls { &["--port", "0"][..] } else { &[] })
             .args(["--daemonize", "no"])
@@ -290,7 +327,7 @@ impl Drop for RedisServer {
 
 /// Below the range from which outgoing connections take their ports, so that a stopped server finds
 /// its own still free.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u32 = 11_000;
     const PORTS: u32 = 20_000;

@@ -32,6 +32,8 @@ pub(crate) enum StoreError {
     Unconnected(String),
     #[error("refused by the server: {0}")]
     Server(String),
+    #[error("{confirmed} and not {wanted} replicas have confirmed it within {within:?}")]
+    Replicas { confirmed: usize, wanted: usize, within: Duration },
 }
 
 /// Which version of a value is being set, where that is noted, and for how long it is to be known.

@@ -50,6 +50,9 @@ pub(crate) struct Checker {
     /// All reads that began before are judged.
     settled: u64,
     late: u64,
+    /// From when to when a failover may lose what is acknowledged.
+    failovers: Vec<(u64, u64)>,
+    lost: u64,
 }
 
 #[derive(Debug)]
@@ -84,7 +87,29 @@ impl Checker {
         }
     }
 
+    /// From now on nothing counts that is acknowledged: a failover is about to begin.
+    pub(crate) fn fails_over(&mut self, from: u64) {
+        self.failovers.push((from, u64::MAX));
+    }
+
+    /// It is over.
+    pub(crate) fn has_failed_over(&mut self, until: u64) {
+        if let Some(last) = self.failovers.last_mut() {
+            last.1 = until;
+        }
+    }
+
+    /// How many acknowledgements a failover may have lost.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
+    }
+
     fn acknowledge(&mut self, write: &Write) {
+        let meets = |&(from, until): &(u64, u64)| write.end >= from && write.start <= until;
+        if self.failovers.iter().any(meets) {
+            self.lost += 1;
+            return;
+        }
         self.late += u64::from(write.end < self.settled);
         for &function in write.functions {
             for &(register, version) in &write.registers {

@@ -52,6 +52,25 @@ fn a_value_from_before_an_acknowledged_invalidation_is_found() {
 }
 
 #[test]
+fn what_a_failover_may_have_lost_is_not_counted_and_nothing_else() {
+    let after = |failover: Option<(u64, u64)>, at| {
+        let mut checker = Checker::default();
+        if let Some((from, until)) = failover {
+            checker.fails_over(from);
+            checker.has_failed_over(until);
+        }
+        checker.add(Event::Write(write(at, 2)));
+        checker.add(Event::Read(read(200, 1)));
+        (checker.settle(u64::MAX).len(), checker.lost())
+    };
+    assert_eq!(after(None, 100), (1, 0));
+    for (at, expected) in [(99, (1, 0)), (100, (0, 1)), (112, (0, 1)), (115, (0, 1)), (116, (1, 0))]
+    {
+        assert_eq!(after(Some((100, 110)), at), expected, "{at}");
+    }
+}
+
+#[test]
 fn a_newer_value_or_the_same_is_fine() {
     let history = [
         Event::Write(write(10, 2)),

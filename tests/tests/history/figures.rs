@@ -51,6 +51,14 @@ impl Figures {
         self.checker.add(event);
     }
 
+    pub(crate) fn fails_over(&mut self, from: u64) {
+        self.checker.fails_over(from);
+    }
+
+    pub(crate) fn has_failed_over(&mut self, until: u64) {
+        self.checker.has_failed_over(until);
+    }
+
     /// Judges what began before `until`.
     pub(crate) fn settle(&mut self, until: u64) {
         self.overlaps.settle(until);
@@ -102,6 +110,7 @@ impl fmt::Display for Figures {
             "  invalidations acknowledged: {acknowledged}, failed or dropped: {unconfirmed}"
         )?;
         writeln!(f, "  acknowledged too late to be counted on: {}", self.checker.late())?;
+        writeln!(f, "  acknowledged during a failover: {}", self.checker.lost())?;
         let Overlaps { bodies, concurrent, .. } = self.overlaps;
         let leases = self.leases();
         write!(f, "  C4: {bodies} bodies, {leases} of them under a lease, ")?;

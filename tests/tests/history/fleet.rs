@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis_cached_tests::{Helper, PATIENCE, RedisServer};
+use redis_cached_tests::{Helper, PATIENCE, RedisServer, Service, Setup};
 use tokio::time::Instant;
 
 use crate::figures::Figures;
@@ -51,10 +51,43 @@ struct Member {
     stopped_until: Option<Instant>,
 }
 
+/// What the fleet caches in.
+enum Place {
+    Server(Box<RedisServer>),
+    /// Which of its servers is the master.
+    Service(Box<Service>, usize),
+}
+
+impl Place {
+    fn url(&self) -> String {
+        match self {
+            Self::Server(server) => server.url(),
+            Self::Service(service, _) => service.url(),
+        }
+    }
+
+    fn servers(&self) -> &[RedisServer] {
+        match self {
+            Self::Server(server) => std::slice::from_ref(&**server),
+            Self::Service(service, _) => &service.servers,
+        }
+    }
+
+    fn master(&self) -> &RedisServer {
+        match self {
+            Self::Server(server) => server,
+            Self::Service(service, master) => &service.servers[*master],
+        }
+    }
+}
+
+/// What was acknowledged this long before a failover the replica has by then.
+const REPLICATED: Duration = Duration::from_secs(2);
+
 pub(crate) struct Fleet {
     /// The first to end: without an origin they would complain.
     members: Vec<Member>,
-    server: RedisServer,
+    place: Place,
     origin: RedisServer,
     clearable: bool,
     rng: fastrand::Rng,
@@ -65,19 +98,33 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) async fn start(seed: u64) -> Self {
+        Self::start_in(Place::Server(Box::new(RedisServer::start())), seed).await
+    }
+
+    /// Behind sentinels.
+    pub(crate) async fn start_in_a_service(seed: u64) -> Self {
+        // The server is held for longer than half a second now and then, which is no reason for a failover.
+        let setup = Setup { down_after_ms: Some(10_000), ..Setup::default() };
+        let service = Service::start_with(setup).await;
+        Self::start_in(Place::Service(Box::new(service), 0), seed).await
+    }
+
+    async fn start_in(place: Place, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut fleet = Self {
             members: Vec::new(),
-            server: RedisServer::start(),
+            place,
             origin: RedisServer::start(),
             clearable: rng.bool(),
             rng,
             deck: Vec::new(),
             figures: Figures::default(),
         };
-        let mut cli = fleet.server.cli().await;
-        // The server itself takes about a megabyte.
-        order(&mut cli, "CONFIG SET maxmemory 8mb maxmemory-policy allkeys-lru").await;
+        for server in fleet.place.servers() {
+            let mut cli = server.cli().await;
+            // The server itself takes about a megabyte.
+            order(&mut cli, "CONFIG SET maxmemory 8mb maxmemory-policy allkeys-lru").await;
+        }
         for index in 0..PROCESSES {
             let member = fleet.member(index);
             fleet.members.push(member);
@@ -88,7 +135,8 @@ impl Fleet {
     fn member(&mut self, index: usize) -> Member {
         let role = format!("{index} {}", self.rng.u32(..));
         let environment = [
-            ("SERVER", &*self.server.url()),
+            ("CACHE", &*self.place.url()),
+            ("SERVER", &*self.place.master().url()),
             ("ORIGIN", &*self.origin.url()),
             ("CLEARABLE", if self.clearable { "true" } else { "false" }),
         ];
@@ -99,8 +147,22 @@ impl Fleet {
     /// Something happens about twice a second, until the time is over.
     pub(crate) async fn under_fire(mut self, lasts: Duration) -> Figures {
         let began = Instant::now();
-        let mut cli = self.server.cli().await;
-        while began.elapsed() < lasts && self.figures.is_sound() {
+        self.fire_until(began + lasts).await;
+        self.ended(began).await
+    }
+
+    /// The same, and in the middle of it the replica becomes the master.
+    pub(crate) async fn under_fire_with_a_failover(mut self, lasts: Duration) -> Figures {
+        let began = Instant::now();
+        self.fire_until(began + lasts / 2).await;
+        self.fail_over().await;
+        self.fire_until(began + lasts).await;
+        self.ended(began).await
+    }
+
+    async fn fire_until(&mut self, until: Instant) {
+        let mut cli = self.place.master().cli().await;
+        while Instant::now() < until && self.figures.is_sound() {
             let next = Instant::now() + Duration::from_millis(self.rng.u64(200..800));
             while Instant::now() < next {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -109,6 +171,10 @@ impl Fleet {
             self.strike(&mut cli).await;
             self.figures.settle(now().saturating_sub(ARRIVES));
         }
+    }
+
+    async fn ended(mut self, began: Instant) -> Figures {
+        let mut cli = self.place.master().cli().await;
         let info: String = redis::cmd("INFO").query_async(&mut cli).await.expect("it is up");
         self.figures.evicted = field(&info, "evicted_keys:");
         for index in 0..PROCESSES {
@@ -117,6 +183,28 @@ impl Fleet {
         self.figures.settle(u64::MAX);
         self.figures.last(began.elapsed());
         self.figures
+    }
+
+    /// What is acknowledged meanwhile, by whichever of both, does not count. All else does.
+    async fn fail_over(&mut self) {
+        let start = now();
+        self.figures.fails_over(start);
+        let until = Instant::now() + REPLICATED;
+        while Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            self.look_after();
+        }
+        // Nobody is stopped from here on: a stop is shorter, and only a blow begins one.
+        let Place::Service(service, master) = &mut self.place else {
+            panic!("one server has nobody to fail over to")
+        };
+        service.fail_over().await;
+        service.is_demoted().await;
+        *master = 1;
+        let end = now();
+        self.figures.has_failed_over(end);
+        self.figures.record(Event::Fault(Fault { start, end, what: "a failover".to_owned() }));
+        self.look_after();
     }
 
     async fn strike(&mut self, cli: &mut MultiplexedConnection) {

@@ -43,3 +43,15 @@ async fn c1_a_fleet_under_fire() {
     println!("{figures}");
     figures.check(seed, lasts);
 }
+
+/// A third as long, since the other is there for the rest: here it is about what a failover leaves behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c1_a_fleet_under_fire_and_a_failover() {
+    let seed = number("HISTORY_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let lasts = Duration::from_secs(number("HISTORY_SECONDS").unwrap_or(60) / 3);
+    println!("HISTORY_SEED={seed}");
+    let fleet = fleet::Fleet::start_in_a_service(seed).await;
+    let figures = fleet.under_fire_with_a_failover(lasts).await;
+    println!("{figures}");
+    figures.check(seed, lasts);
+}

@@ -107,7 +107,7 @@ fn client(url: &str) -> Client {
 }
 
 async fn context() -> Context {
-    let mut builder = Cache::builder().url(variable("SERVER")).namespace("ns").connections(2);
+    let mut builder = Cache::builder().url(variable("CACHE")).namespace("ns").connections(2);
     if variable("CLEARABLE") == "true" {
         builder = builder.clearable();
     }

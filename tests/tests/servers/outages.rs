@@ -14,9 +14,9 @@ use crate::stage::{connect, connect_hastily, hits, live, live_entry, load, load_
 
 /// Not a promise of speed, only of an end: the deadline of one operation is 250 ms, and a call asks
 /// for a value, for a lease, and writes.
-const SOON: Duration = Duration::from_secs(5);
+pub(crate) const SOON: Duration = Duration::from_secs(5);
 
-async fn order(cli: &mut MultiplexedConnection, command: &str) {
+pub(crate) async fn order(cli: &mut MultiplexedConnection, command: &str) {
     let mut words = command.split(' ');
     let mut cmd = redis::cmd(words.next().unwrap_or_default());
     words.for_each(|word| {
@@ -25,7 +25,7 @@ async fn order(cli: &mut MultiplexedConnection, command: &str) {
     cmd.exec_async(cli).await.expect("the server is up");
 }
 
-async fn works_again(cache: &Cache, gate: &Gate) {
+pub(crate) async fn works_again(cache: &Cache, gate: &Gate) {
     eventually("a call is answered without a body", async || hits(42, cache, gate).await).await;
     eventually("an invalidation is carried out", async || {
         load_entry(42, cache).invalidate().await.is_ok()

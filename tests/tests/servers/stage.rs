@@ -1,9 +1,12 @@
 //! One store, any number of caches on it, and the function that most tests call.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redis_cached::{Builder, Cache, redis_cached};
-use redis_cached_tests::{Certificates, Gate, Kind, RedisServer};
+use redis_cached_tests::{Certificates, Gate, Kind, RedisServer, Service};
+use tokio::sync::Mutex;
 
 /// What stores the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +17,13 @@ pub(crate) enum Backend {
     Tls,
     Valkey,
     Redis8,
+    Sentinel,
 }
 
 impl Backend {
     fn server(self, certificates: &Certificates) -> Option<RedisServer> {
         match self {
-            Self::Memory => None,
+            Self::Memory | Self::Sentinel => None,
             Self::Tcp | Self::Unix => Some(RedisServer::start()),
             Self::Tls => Some(RedisServer::start_with_tls(certificates, true)),
             Self::Valkey => Some(RedisServer::start_kind(Kind::Valkey)),
@@ -28,10 +32,27 @@ impl Backend {
     }
 }
 
+/// Which namespace of the shared service is the next test's.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// One service takes a second to be ready: those tests that run meanwhile share it, each with a namespace of its own.
+async fn shared_service() -> Arc<Service> {
+    static SHARED: Mutex<Weak<Service>> = Mutex::const_new(Weak::new());
+    let mut shared = SHARED.lock().await;
+    if let Some(service) = shared.upgrade() {
+        return service;
+    }
+    let service = Arc::new(Service::start().await);
+    *shared = Arc::downgrade(&service);
+    service
+}
+
 /// A store of one test's own.
 pub(crate) struct Stage {
     pub(crate) backend: Backend,
     server: Option<RedisServer>,
+    service: Option<Arc<Service>>,
+    pub(crate) namespace: String,
     certificates: Certificates,
     /// The embedded store lives inside its cache.
     embedded: Option<Cache>,
@@ -41,19 +62,30 @@ impl Stage {
     pub(crate) async fn new(backend: Backend) -> Self {
         let certificates = Certificates::new();
         let server = backend.server(&certificates);
-        let embedded = if server.is_none() { Some(connect("memory://").await) } else { None };
-        Self { backend, server, certificates, embedded }
+        let (mut service, mut embedded) = (None, None);
+        match backend {
+            Backend::Memory => embedded = Some(connect("memory://").await),
+            Backend::Sentinel => service = Some(shared_service().await),
+            _ => {}
+        }
+        let namespace = match service {
+            Some(_) => format!("ns{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+            None => "ns".to_owned(),
+        };
+        Self { backend, server, service, namespace, certificates, embedded }
     }
 
     fn builder(&self) -> Builder {
-        let url = match &self.server {
-            Some(server) if self.backend == Backend::Unix => server.unix_url(),
-            Some(server) => server.url(),
-            None => "memory://".to_owned(),
+        let url = match (&self.server, &self.service) {
+            (Some(server), _) if self.backend == Backend::Unix => server.unix_url(),
+            (Some(server), _) => server.url(),
+            (_, Some(service)) => service.url(),
+            _ => "memory://".to_owned(),
         };
         let read = |name| self.certificates.read(name);
         patient()
             .url(url)
+            .namespace(&self.namespace)
             .tls_root_certificates(read("root.pem"))
             .tls_client_certificate(read("client.pem"), read("client.key"))
     }

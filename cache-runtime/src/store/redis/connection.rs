@@ -4,15 +4,13 @@
 //! nobody drives at the moment answers nothing. So a caller only ever uses connections that belong
 //! to its own runtime.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo,
-    RedisError, ServerErrorKind, Value,
+    AsyncConnectionConfig, Cmd, ErrorKind, PushInfo, RedisError, ServerErrorKind, Value,
 };
 use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
@@ -22,6 +20,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::super::StoreError;
 use super::Refusal;
 use super::breaker::{Admission, Breaker, Changed};
+use super::endpoint::{Endpoint, Location};
+use super::epoch::Refused;
+use super::replicas::Confirmation;
 use super::scripts::Script;
 use super::tls;
 use super::watch::Watcher;
@@ -45,12 +46,17 @@ pub(crate) struct Limits {
 }
 
 pub(crate) struct Link {
-    client: Client,
+    endpoint: Arc<Endpoint>,
     pub(crate) limits: Limits,
+    /// What invalidations wait for, where replicas have to confirm them.
+    confirmation: Option<Confirmation>,
+    /// Not while `build()` tries what it may do, which touches nothing that anybody wants.
+    confirms: AtomicBool,
     pools: RwLock<Vec<Arc<Pool>>>,
 }
 
-/// The connections that live on one runtime. The last lane carries the tracked reads of leases.
+/// The connections that live on one runtime. Behind the ordinary lanes is one that carries the tracked reads of leases, and
+/// as many as ordinary ones for invalidations that replicas have to confirm, where that is asked for.
 pub(crate) struct Pool {
     runtime: Id,
     /// Held by a task of the runtime, and so gone with it.
@@ -58,7 +64,11 @@ pub(crate) struct Pool {
     /// Ends that task with the pool.
     _end: DropGuard,
     lanes: Vec<Arc<Lane>>,
+    ordinary: usize,
+    endpoint: Arc<Endpoint>,
     breaker: Breaker,
+    /// That of which the breaker's server was.
+    judged: AtomicU64,
     address: Arc<str>,
     /// Whether it was told that the store can't be used, so that each change is told once.
     down: Arc<AtomicBool>,
@@ -78,18 +88,67 @@ struct Lane {
 
 enum State {
     Idle,
-    Connecting { outcome: watch::Receiver<Option<Result<(), Refusal>>>, since: Instant },
-    Ready { connection: MultiplexedConnection, generation: u64 },
-    Failed { refusal: Refusal, until: Instant, pause: Duration },
+    Connecting {
+        outcome: watch::Receiver<Option<Result<(), Refusal>>>,
+        since: Instant,
+    },
+    Ready(Live),
+    /// Nobody tries again before `until`, unless another epoch has begun.
+    Failed {
+        refusal: Refusal,
+        until: Instant,
+        pause: Duration,
+        epoch: u64,
+    },
+}
+
+#[derive(Clone)]
+struct Live {
+    connection: MultiplexedConnection,
+    generation: u64,
+    /// In which it was made: see `epoch.rs`.
+    epoch: u64,
 }
 
 impl Pool {
     pub(crate) fn lanes(&self) -> usize {
-        self.lanes.len() - 1
+        self.ordinary
     }
 
     fn tracked_lane(&self) -> usize {
-        self.lanes.len() - 1
+        self.ordinary
+    }
+
+    /// What takes the place of an ordinary lane where the server makes a connection wait.
+    fn waiting_lane(&self, lane: usize) -> usize {
+        self.ordinary + 1 + lane
+    }
+
+    fn admission(&self) -> Admission {
+        let epoch = self.endpoint.epoch.current();
+        if self.judged.load(Ordering::Relaxed) != epoch {
+            self.judged.store(epoch, Ordering::Relaxed);
+            // What it knows is about another server.
+            self.breaker.answered();
+        }
+        self.breaker.admission(Instant::now)
+    }
+
+    /// Whether the connection leads to what is the master by now.
+    fn is_present(&self, live: &Live) -> bool {
+        live.epoch == self.endpoint.epoch.current()
+    }
+
+    /// The server of a connection is a replica; whether another connection may lead to the master.
+    fn refused_to_write(&self, live: &Live) -> bool {
+        let refused = self.endpoint.epoch.refused(live.epoch, Instant::now());
+        if refused == Refused::Ended {
+            tracing::warn!(
+                target: "redis_cached", address = &*self.address,
+                "the server takes no writes any more, as a replica; connecting anew, which may lead to the master"
+            );
+        }
+        refused != Refused::Stays
     }
 
     fn answered(&self) {
@@ -112,14 +171,19 @@ impl Pool {
 }
 
 impl Link {
-    pub(crate) fn new(info: ConnectionInfo, limits: Limits, tls: &Tls) -> Result<Self, RedisError> {
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(10))
-            .with_interval(Duration::from_secs(5));
-        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-        let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = tls::client(info.set_tcp_settings(tcp).set_redis_settings(redis), tls)?;
-        Ok(Self { client, limits, pools: RwLock::default() })
+    pub(crate) fn new(
+        at: Location,
+        limits: Limits,
+        tls: &Tls,
+        confirmation: Option<Confirmation>,
+    ) -> Result<Self, RedisError> {
+        let endpoint = Arc::new(Endpoint::new(at, tls)?);
+        let (confirms, pools) = (AtomicBool::new(false), RwLock::default());
+        Ok(Self { endpoint, limits, confirmation, confirms, pools })
+    }
+
+    pub(crate) fn begin_to_confirm(&self) {
+        self.confirms.store(true, Ordering::Relaxed);
     }
 
     /// The pool of the caller's runtime.
@@ -127,6 +191,7 @@ impl Link {
         let runtime = Handle::try_current()
             .map_err(|_| StoreError::Unconnected("called outside a tokio runtime".to_owned()))?
             .id();
+        self.endpoint.watch(self.limits.connect);
         let known = |pools: &[Arc<Pool>]| {
             // The id of a runtime that has ended may be given to another.
             let usable =
@@ -150,7 +215,7 @@ impl Link {
             ended.cancelled().await;
             drop(alive);
         });
-        let address: Arc<str> = self.client.get_connection_info().addr().to_string().into();
+        let address: Arc<str> = self.endpoint.address().into();
         let down: Arc<AtomicBool> = Arc::default();
         let lane = || Lane {
             address: Arc::clone(&address),
@@ -158,12 +223,17 @@ impl Link {
             state: Mutex::new(State::Idle),
             timeouts: AtomicU32::new(0),
         };
+        let waiting = if self.confirmation.is_some() { self.limits.connections } else { 0 };
+        let lanes = self.limits.connections + 1 + waiting;
         let pool = Arc::new(Pool {
             runtime,
             alive: watched,
             _end: end.drop_guard(),
-            lanes: (0..=self.limits.connections).map(|_| Arc::new(lane())).collect(),
+            lanes: (0..lanes).map(|_| Arc::new(lane())).collect(),
+            ordinary: self.limits.connections,
+            endpoint: Arc::clone(&self.endpoint),
             breaker: Breaker::default(),
+            judged: AtomicU64::new(self.endpoint.epoch.current()),
             address,
             down,
             watcher: Watcher::default(),
@@ -193,7 +263,19 @@ impl Link {
         cmd: &Cmd,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
-        let sending = Sending { unrefused: true, ..Sending::REPEATABLE };
+        let sending = Sending { purpose: Purpose::Question, ..Sending::REPEATABLE };
+        self.send_as(pool, lane, cmd, sending, deadline).await
+    }
+
+    /// As [`send_unrefused`](Self::send_unrefused), and waits for the replicas that have to confirm it.
+    pub(crate) async fn send_invalidation(
+        &self,
+        pool: &Pool,
+        lane: usize,
+        cmd: &Cmd,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
+        let sending = Sending { purpose: Purpose::Invalidation, ..Sending::REPEATABLE };
         self.send_as(pool, lane, cmd, sending, deadline).await
     }
 
@@ -205,17 +287,27 @@ impl Link {
         sending: Sending,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
+        let confirms = self.confirms.load(Ordering::Relaxed);
+        let invalidates = sending.purpose == Purpose::Invalidation;
+        let confirmation = self.confirmation.as_ref().filter(|_| confirms && invalidates);
+        let (lane, deadline) = match confirmation {
+            Some(confirmation) => (pool.waiting_lane(lane), deadline + confirmation.within()),
+            None => (lane, deadline),
+        };
         let times = if sending.repeatable { 2 } else { 1 };
-        let admission = pool.breaker.admission(Instant::now);
-        if admission == Admission::Refused && !sending.unrefused {
+        let admission = pool.admission();
+        if admission == Admission::Refused && sending.purpose == Purpose::Ordinary {
             return Err(StoreError::Unconnected(
                 "the server has not answered lately, and is asked again soon".to_owned(),
             ));
         }
         let sent = Instant::now();
         let attempt = async {
-            match self.send_once(pool, lane, cmd).await {
-                Err(Failure::Lost(_)) if times > 1 => self.send_once(pool, lane, cmd).await,
+            let once = || self.send_once(pool, lane, cmd, confirmation);
+            match once().await {
+                Err(Failure::Lost(_)) if times > 1 => once().await,
+                // It was not carried out.
+                Err(Failure::Replica) => once().await,
                 other => other,
             }
         };
@@ -229,14 +321,25 @@ impl Link {
                 pool.unanswered(admission);
                 Err(StoreError::Unconnected(text))
             }
+            // The other connection leads to one, too.
+            Ok(Err(Failure::Replica)) => {
+                pool.answered();
+                Err(StoreError::Server("READONLY the server is a replica".to_owned()))
+            }
             Ok(Err(Failure::Server(text))) => {
                 pool.answered();
                 Err(StoreError::Server(text))
             }
+            Ok(Err(Failure::Unreplicated(error))) => {
+                pool.lanes[lane].timeouts.store(0, Ordering::Relaxed);
+                pool.answered();
+                Err(error)
+            }
             Err(_) => {
                 pool.lanes[lane].timed_out();
-                // Others may have used most of the time up, and a large value takes its own.
-                if sent.elapsed() >= self.limits.deadline / 2 && !sending.large {
+                // Others may have used most of the time up, and a large value, or a replica, takes its own.
+                let others = sending.large || confirmation.is_some();
+                if sent.elapsed() >= self.limits.deadline / 2 && !others {
                     pool.unanswered(admission);
                 }
                 Err(StoreError::Deadline(self.limits.deadline))
@@ -283,25 +386,41 @@ impl Link {
         }
     }
 
-    async fn send_once(&self, pool: &Pool, lane: usize, cmd: &Cmd) -> Result<Value, Failure> {
-        let (mut connection, generation) =
-            self.connection(pool, lane).await.map_err(Failure::Unconnected)?;
-        connection.send_packed_command(cmd).await.and_then(Value::extract_error).map_err(|error| {
-            if error.is_unrecoverable_error() || error.is_io_error() {
-                pool.lanes[lane].drop_connection(generation);
-                return Failure::Lost(error.to_string());
-            }
-            Failure::Server(server_text(&error))
-        })
-    }
-
-    async fn connection(
+    async fn send_once(
         &self,
         pool: &Pool,
         lane: usize,
-    ) -> Result<(MultiplexedConnection, u64), String> {
+        cmd: &Cmd,
+        confirmation: Option<&Confirmation>,
+    ) -> Result<Value, Failure> {
+        let mut live = self.connection(pool, lane).await.map_err(Failure::Unconnected)?;
+        let reply = if let Some(confirmation) = confirmation {
+            let all = confirmation.behind(cmd);
+            let replies = live.connection.send_packed_commands(&all, 0, all.len()).await;
+            replies.and_then(|replies| confirmation.judge(replies))
+        } else {
+            let reply = live.connection.send_packed_command(cmd).await;
+            reply.and_then(Value::extract_error).map(Ok)
+        };
+        match reply {
+            Err(error) if error.is_unrecoverable_error() || error.is_io_error() => {
+                pool.lanes[lane].drop_connection(live.generation);
+                Err(Failure::Lost(error.to_string()))
+            }
+            Err(error) if is_read_only(&error) && pool.refused_to_write(&live) => {
+                Err(Failure::Replica)
+            }
+            _ if !pool.is_present(&live) => {
+                Err(Failure::Lost("the server is no longer the master".to_owned()))
+            }
+            Err(error) => Err(Failure::Server(server_text(&error))),
+            Ok(answer) => answer,
+        }
+    }
+
+    async fn connection(&self, pool: &Pool, lane: usize) -> Result<Live, String> {
         let (mut outcome, since) = match self.start(pool, lane) {
-            Started::Ready(connection, generation) => return Ok((connection, generation)),
+            Started::Ready(live) => return Ok(live),
             Started::Failed(refusal) => return Err(refusal.text()),
             Started::Connecting(outcome, since) => (outcome, since),
         };
@@ -311,7 +430,7 @@ impl Link {
         match connected.map(|outcome| outcome.map(|outcome| (*outcome).clone())) {
             Ok(Ok(Some(Err(refusal)))) => Err(refusal.text()),
             Ok(Ok(_)) => match &*lock(&pool.lanes[lane].state) {
-                State::Ready { connection, generation } => Ok((connection.clone(), *generation)),
+                State::Ready(live) => Ok(live.clone()),
                 _ => Err("the connection was lost again".to_owned()),
             },
             Ok(Err(_)) => Err("the runtime that was connecting has ended".to_owned()),
@@ -323,7 +442,7 @@ impl Link {
     pub(crate) async fn connect_all(&self, pool: &Pool) -> Result<(), Refusal> {
         for lane in 0..pool.lanes.len() {
             match self.start(pool, lane) {
-                Started::Ready(..) => {}
+                Started::Ready(_) => {}
                 Started::Failed(refusal) => return Err(refusal),
                 Started::Connecting(mut outcome, _) => {
                     if let Ok(outcome) = outcome.wait_for(Option::is_some).await
@@ -344,25 +463,26 @@ impl Link {
         let slot = &pool.lanes[lane];
         let mut state = lock(&slot.state);
         let pause = match &*state {
-            State::Ready { connection, generation } => {
-                return Started::Ready(connection.clone(), *generation);
-            }
+            State::Ready(live) if pool.is_present(live) => return Started::Ready(live.clone()),
             // An attempt whose task ended without an outcome died with its runtime.
             State::Connecting { outcome, since } if outcome.has_changed().is_ok() => {
                 return Started::Connecting(outcome.clone(), *since);
             }
-            State::Failed { refusal, until, .. } if Instant::now() < *until => {
+            State::Failed { refusal, until, epoch, .. }
+                if Instant::now() < *until && *epoch == pool.endpoint.epoch.current() =>
+            {
                 return Started::Failed(refusal.clone());
             }
             State::Failed { pause, .. } => (*pause * 2).min(LONGEST_PAUSE),
-            State::Connecting { .. } | State::Idle => FIRST_PAUSE,
+            State::Connecting { .. } | State::Ready(_) | State::Idle => FIRST_PAUSE,
         };
+        let epoch = pool.endpoint.epoch.current();
         let (report, outcome) = watch::channel(None);
         let since = Instant::now();
         *state = State::Connecting { outcome: outcome.clone(), since };
         drop(state);
         let attempt = Attempt {
-            client: self.client.clone(),
+            endpoint: Arc::clone(&self.endpoint),
             limit: self.limits.connect,
             watcher: (lane == pool.tracked_lane()).then(|| pool.watcher.clone()),
         };
@@ -370,7 +490,7 @@ impl Link {
         let clock = Arc::clone(&pool.clock);
         tokio::spawn(async move {
             let connected = attempt.connect(&clock).await;
-            let result = slot.connected(connected, pause);
+            let result = slot.connected(connected, pause, epoch);
             report.send_replace(Some(result));
         });
         Started::Connecting(outcome, since)
@@ -381,14 +501,14 @@ impl Link {
         if pool.sampling.swap(true, Ordering::AcqRel) {
             return;
         }
-        let Started::Ready(mut connection, _) = self.start(pool, lane) else {
+        let Started::Ready(mut live) = self.start(pool, lane) else {
             pool.sampling.store(false, Ordering::Release);
             return;
         };
         let (clock, sampling) = (Arc::clone(&pool.clock), Arc::clone(&pool.sampling));
         let limit = self.limits.deadline;
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(limit, sample(&mut connection, &clock)).await;
+            let _ = tokio::time::timeout(limit, sample(&mut live.connection, &clock)).await;
             sampling.store(false, Ordering::Release);
         });
     }
@@ -399,27 +519,44 @@ impl Link {
 pub(super) struct Sending {
     /// Once more, where the connection was lost on the way.
     pub(super) repeatable: bool,
-    /// Also to a server that has not answered lately: an invalidation is not given up before it was tried.
-    pub(super) unrefused: bool,
     /// It takes its time by its size.
     pub(super) large: bool,
+    pub(super) purpose: Purpose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Not worth asking a server for that has not answered lately.
+    Ordinary,
+    /// To see whether it answers.
+    Question,
+    /// Not given up before it was tried, and counts only when replicas have it, where that is asked for.
+    Invalidation,
 }
 
 impl Sending {
-    const REPEATABLE: Self = Self { repeatable: true, unrefused: false, large: false };
+    const REPEATABLE: Self = Self { repeatable: true, large: false, purpose: Purpose::Ordinary };
 }
 
 enum Started {
-    Ready(MultiplexedConnection, u64),
+    Ready(Live),
     Connecting(watch::Receiver<Option<Result<(), Refusal>>>, Instant),
     Failed(Refusal),
 }
 
-enum Failure {
+pub(super) enum Failure {
     /// The connection is gone; whether the command was carried out is unknown.
     Lost(String),
     Unconnected(String),
+    /// The server takes no writes: it was the master, and another one is.
+    Replica,
+    /// Carried out, but by too few of its replicas.
+    Unreplicated(StoreError),
     Server(String),
+}
+
+fn is_read_only(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
 /// A server's error as `CODE text`, without what it quotes of the request: that may be a password, a
@@ -439,7 +576,7 @@ pub(super) fn server_text(error: &RedisError) -> String {
 impl Lane {
     fn drop_connection(&self, lost: u64) {
         let mut state = lock(&self.state);
-        if matches!(&*state, State::Ready { generation, .. } if *generation == lost) {
+        if matches!(&*state, State::Ready(live) if live.generation == lost) {
             *state = State::Idle;
         }
     }
@@ -451,24 +588,25 @@ impl Lane {
         }
         self.timeouts.store(0, Ordering::Relaxed);
         let mut state = lock(&self.state);
-        if matches!(&*state, State::Ready { .. }) {
+        if matches!(&*state, State::Ready(_)) {
             *state = State::Idle;
         }
     }
 
     fn connected(
         &self,
-        connected: Result<MultiplexedConnection, Refusal>,
+        connected: Result<(MultiplexedConnection, u64), Refusal>,
         pause: Duration,
+        begun_in: u64,
     ) -> Result<(), Refusal> {
         let mut state = lock(&self.state);
         match connected {
-            Ok(connection) => {
+            Ok((connection, epoch)) => {
                 self.timeouts.store(0, Ordering::Relaxed);
                 if self.down.swap(false, Ordering::AcqRel) {
                     tracing::info!(target: "redis_cached", address = &*self.address, "the store is there again");
                 }
-                *state = State::Ready { connection, generation: fastrand::u64(..) };
+                *state = State::Ready(Live { connection, generation: fastrand::u64(..), epoch });
                 Ok(())
             }
             Err(refusal) => {
@@ -481,7 +619,7 @@ impl Lane {
                 }
                 let jittered = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
                 let until = Instant::now() + jittered;
-                *state = State::Failed { refusal: refusal.clone(), until, pause };
+                *state = State::Failed { refusal: refusal.clone(), until, pause, epoch: begun_in };
                 Err(refusal)
             }
         }
@@ -489,14 +627,14 @@ impl Lane {
 }
 
 struct Attempt {
-    client: Client,
+    endpoint: Arc<Endpoint>,
     limit: Duration,
     /// Set for the connection that tracks.
     watcher: Option<Watcher>,
 }
 
 impl Attempt {
-    async fn connect(&self, clock: &ServerClock) -> Result<MultiplexedConnection, Refusal> {
+    async fn connect(&self, clock: &ServerClock) -> Result<(MultiplexedConnection, u64), Refusal> {
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.limit))
             // Every caller brings its own deadline.
@@ -508,29 +646,37 @@ impl Attempt {
             });
         }
         let connect = async {
-            let mut connection =
-                self.client.get_multiplexed_async_connection_with_config(&config).await?;
-            clock.forget();
-            sample(&mut connection, clock).await?;
-            if self.watcher.is_some() {
-                let on = ::redis::cmd("CLIENT").arg("TRACKING").arg("ON").clone();
-                match on.exec_async(&mut connection).await {
-                    Err(error) if error.is_unrecoverable_error() => return Err(error),
-                    Err(error) => tracing::debug!(
-                        target: "redis_cached", why = server_text(&error),
-                        "the server does not push; the ends of leases are polled for"
-                    ),
-                    Ok(()) => {}
-                }
-            }
-            Ok(connection)
+            let (mut connection, epoch) = self.endpoint.connect(&config, self.limit).await?;
+            let prepared = self.prepare(&mut connection, clock).await;
+            prepared.map_err(|error| Refusal::from_connecting(&error))?;
+            Ok((connection, epoch))
         };
         match tokio::time::timeout(self.limit, connect).await {
-            Ok(connected) => {
-                connected.map_err(|error: RedisError| Refusal::from_connecting(&error))
-            }
+            Ok(connected) => connected,
             Err(_) => Err(Refusal::Unreachable(format!("no answer within {:?}", self.limit))),
         }
+    }
+
+    async fn prepare(
+        &self,
+        connection: &mut MultiplexedConnection,
+        clock: &ServerClock,
+    ) -> Result<(), RedisError> {
+        clock.forget();
+        sample(connection, clock).await?;
+        if self.watcher.is_none() {
+            return Ok(());
+        }
+        let on = ::redis::cmd("CLIENT").arg("TRACKING").arg("ON").clone();
+        match on.exec_async(connection).await {
+            Err(error) if error.is_unrecoverable_error() => return Err(error),
+            Err(error) => tracing::debug!(
+                target: "redis_cached", why = server_text(&error),
+                "the server does not push; the ends of leases are polled for"
+            ),
+            Ok(()) => {}
+        }
+        Ok(())
     }
 }
 
@@ -545,7 +691,7 @@ async fn sample(
 }
 
 impl Refusal {
-    fn from_connecting(error: &RedisError) -> Self {
+    pub(super) fn from_connecting(error: &RedisError) -> Self {
         if let Some(why) = tls::refusal(error) {
             return Self::Certificate(why);
         }
@@ -567,7 +713,31 @@ impl Refusal {
             Self::Certificate(text) => {
                 format!("no trust between the server and this program: {text}")
             }
+            Self::Service(name) => format!("no sentinel knows the service {name:?}"),
             Self::Other(text) => text.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::redis::IntoConnectionInfo as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn c5_what_is_known_of_an_old_master_is_not_held_against_the_new_one() {
+        let info = "redis://127.0.0.1/".into_connection_info().expect("it is one");
+        let second = Duration::from_secs(1);
+        let limits = Limits { connections: 1, deadline: second, connect: second };
+        let at = Location::Server(Box::new(info));
+        let link = Link::new(at, limits, &Tls::default(), None).expect("it connects later");
+        let pool = link.pool().expect("there is a runtime");
+        while pool.admission() == Admission::Admitted {
+            pool.unanswered(Admission::Admitted);
+        }
+        assert_eq!(pool.admission(), Admission::Refused);
+        link.endpoint.epoch.end(0);
+        assert_eq!(pool.admission(), Admission::Admitted);
     }
 }

@@ -2,14 +2,19 @@
 
 mod breaker;
 mod connection;
+mod endpoint;
+mod epoch;
+mod replicas;
 mod scripts;
+mod sentinel;
+mod sentinel_url;
 mod tagged;
 mod tls;
 mod watch;
 
 use std::time::Duration;
 
-use ::redis::{Cmd, ConnectionInfo, Value};
+use ::redis::{Cmd, Value};
 use tokio::time::Instant;
 
 use super::{Claim, Commit, FIRST_PASS, Granted, Old, Polling, Seize, StoreError, Take, Waited};
@@ -23,7 +28,11 @@ use crate::key::Key;
 use crate::tags::Tag;
 pub(crate) use connection::Limits;
 use connection::Link;
+pub(crate) use endpoint::Location;
+pub(crate) use replicas::Confirm;
+use replicas::Confirmation;
 use scripts::Script;
+pub(crate) use sentinel_url::Service;
 
 /// Commits of large values get this much more time for each byte: 10 MB/s.
 const NANOS_PER_BYTE: u64 = 100;
@@ -37,11 +46,14 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) fn new(
-        info: ConnectionInfo,
+        at: Location,
         limits: Limits,
         tls: &Tls,
+        confirm: Option<Confirm>,
+        namespace: &str,
     ) -> Result<Self, ::redis::RedisError> {
-        Ok(Self { link: Link::new(info, limits, tls)? })
+        let confirmation = confirm.map(|confirm| Confirmation::new(confirm, namespace));
+        Ok(Self { link: Link::new(at, limits, tls, confirmation)? })
     }
 
     async fn get(&self, key: &Key, deadline: Instant) -> Result<Vec<u8>, StoreError> {
@@ -303,6 +315,13 @@ impl Redis {
     /// Connects every lane and runs a script that touches one key of the namespace, so that a wrong
     /// password or a missing permission is known before the first call.
     pub(crate) async fn check(&self, namespace: &str) -> Result<(), Refusal> {
+        let checked = self.check_unconfirmed(namespace).await;
+        self.link.begin_to_confirm();
+        checked?;
+        self.check_replicas().await
+    }
+
+    async fn check_unconfirmed(&self, namespace: &str) -> Result<(), Refusal> {
         let pool = self.link.pool().map_err(|error| Refusal::Unreachable(error.to_string()))?;
         self.link.connect_all(&pool).await?;
         let deadline = Instant::now() + self.link.limits.connect;
@@ -329,6 +348,25 @@ impl Redis {
                 // Out of memory, or a replica at the moment: that may end by itself.
                 _ => Ok(()),
             },
+            _ => Ok(()),
+        }
+    }
+
+    async fn check_replicas(&self) -> Result<(), Refusal> {
+        let pool = self.link.pool().map_err(|error| Refusal::Unreachable(error.to_string()))?;
+        let deadline = Instant::now() + self.link.limits.deadline;
+        match self.link.send_invalidation(&pool, 0, &::redis::cmd("PING"), deadline).await {
+            Err(StoreError::Server(text)) => match Refusal::from_text(text) {
+                refusal @ Refusal::Permission(_) => Err(refusal),
+                _ => Ok(()),
+            },
+            Err(error @ StoreError::Replicas { .. }) => {
+                tracing::warn!(
+                    target: "redis_cached", why = %error,
+                    "invalidations are to be confirmed by replicas, and are errors for as long as too few of them do"
+                );
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -418,6 +456,8 @@ pub(crate) enum Refusal {
     Permission(String),
     /// TLS was refused, by either side.
     Certificate(String),
+    /// No sentinel knows the service of this name.
+    Service(String),
     Other(String),
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::connection::Sending;
+use super::connection::{Purpose, Sending};
 
 /// From so many bytes on an argument takes its time.
 const LARGE: usize = 64 << 10;
@@ -25,11 +25,14 @@ impl Script {
             [&*INVALIDATE, &*EXPIRE, &*TAGS].iter().any(|one| std::ptr::eq(*one, self));
         Sending {
             repeatable: self.repeatable,
-            unrefused: invalidates,
+            purpose: if invalidates { Purpose::Invalidation } else { Purpose::Ordinary },
             large: args.iter().any(|arg| arg.len() > LARGE),
         }
     }
 }
+
+/// Sent as a text: it goes out behind another, before the server has said whether it knows it.
+pub(crate) const MARK: &str = include_str!("scripts/mark.lua");
 
 macro_rules! scripts {
     ($($name:ident = $($file:literal)+, repeatable: $repeatable:literal;)*) => {

@@ -186,7 +186,7 @@ impl Redis {
         let mut del = ::redis::cmd("UNLINK");
         del.arg(&[Of::Tags, Of::Keys].map(|of| journal(of, namespace)));
         let pool = self.link.pool()?;
-        self.link.send(&pool, 0, &del, self.next_deadline()).await?;
+        self.link.send_invalidation(&pool, 0, &del, self.next_deadline()).await?;
         for _ in 0..2 {
             self.clear_what_matches(&format!("{namespace}:{{*")).await?;
         }
@@ -205,7 +205,7 @@ impl Redis {
             for keys in found.chunks(WALK) {
                 let mut unlink = ::redis::cmd("UNLINK");
                 unlink.arg(keys);
-                self.link.send(&pool, 0, &unlink, self.next_deadline()).await?;
+                self.link.send_invalidation(&pool, 0, &unlink, self.next_deadline()).await?;
             }
             if next == "0" {
                 return Ok(());

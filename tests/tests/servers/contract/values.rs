@@ -169,7 +169,7 @@ pub(super) async fn different_arguments_have_different_entries(stage: Stage) {
 pub(super) async fn an_entry_is_looked_at_without_computing(stage: Stage) {
     let ((a, b), gate) = (stage.two().await, Gate::open());
     let entry = load_entry(42, &b);
-    assert_eq!(entry.key(), "ns:{user:42}");
+    assert_eq!(entry.key(), format!("{}:{{user:42}}", stage.namespace));
     assert!(entry.peek().await.unwrap().is_none());
     assert_eq!(entry.ttl().await.unwrap(), None);
     assert_eq!(gate.runs(), 0);
