@@ -1,5 +1,5 @@
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -215,6 +215,10 @@ impl RedisServer {
             .expect("the server is up")
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
         self.dir.path().join("redis.sock")
     }
@@ -290,7 +294,7 @@ impl Drop for RedisServer {
 
 /// Below the range from which outgoing connections take their ports, so that a stopped server finds
 /// its own still free.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u32 = 11_000;
     const PORTS: u32 = 20_000;
