@@ -133,6 +133,8 @@ impl Connection {
                 self.silent.store(true, Ordering::Release);
                 return Ok(());
             }
+            // The server answers something, so that this reply has its place among the others.
+            Some(Fault::Answer(_)) => frame = b"PING\r\n".to_vec(),
             Some(Fault::FlipRequest(bit)) => flip(&mut frame, bit),
             Some(Fault::Twice) => {
                 self.wait_for(request.name.clone(), Becomes::Swallowed)?;
@@ -191,6 +193,8 @@ impl Connection {
                 return Ok(());
             }
             Some(Fault::Skip) => return Ok(()),
+            Some(Fault::Repeat) => self.forward(now, frame.clone(), client).await?,
+            Some(Fault::Answer(reply)) => frame = reply.as_bytes().to_vec(),
             Some(Fault::Truncate) => frame = truncated(&frame),
             Some(Fault::Flip(bit)) => flip(&mut frame, bit),
             Some(Fault::CutIn(most)) => {

@@ -15,11 +15,13 @@ pub(super) enum Fault {
     Twice,
     Hold,
     CutAndHold,
+    Answer(&'static str),
     FlipRequest(usize),
     Drop,
     Delay(Duration),
     Swap,
     Skip,
+    Repeat,
     Truncate,
     CutIn(usize),
     Flip(usize),
@@ -104,6 +106,11 @@ impl When {
         Held(self.happens(Fault::CutAndHold))
     }
 
+    /// The server never gets it, and its client gets this reply (`"-READONLY …\r\n"`).
+    pub fn answer_instead(self, reply: &'static str) -> Rule {
+        self.happens(Fault::Answer(reply))
+    }
+
     /// The server gets it with one bit of its longest argument turned over.
     pub fn flip_bit_of_request(self, bit: usize) -> Rule {
         self.happens(Fault::FlipRequest(bit))
@@ -128,6 +135,12 @@ impl When {
     /// The reply is left out: from then on each reply of this connection answers the request before its own.
     pub fn skip_reply(self) -> Rule {
         self.happens(Fault::Skip)
+    }
+
+    /// The reply comes twice: from then on each reply of this connection answers the request behind its own, as where
+    /// a client takes the reply to a request that was given up for the next one's.
+    pub fn repeat_reply(self) -> Rule {
+        self.happens(Fault::Repeat)
     }
 
     /// The reply's longest string comes at half of its length, correctly framed.

@@ -162,6 +162,14 @@ async fn a_reply_that_is_left_out_moves_all_others() {
 }
 
 #[tokio::test]
+async fn a_reply_that_comes_twice_answers_the_next_request() {
+    let (_server, proxy, client) = stage().await;
+    proxy.when("ECHO").once().repeat_reply();
+    let (a, b) = tokio::join!(biased; echo(&client, "a"), echo(&client, "b"));
+    assert_eq!((&*a.unwrap(), &*b.unwrap()), ("a", "a"));
+}
+
+#[tokio::test]
 async fn replies_are_truncated_and_cut() {
     let (_server, proxy, client) = stage().await;
     proxy.when("ECHO").about("whole").truncate_reply();
@@ -192,6 +200,11 @@ async fn a_request_is_cut_sent_twice_or_changed() {
     redis::cmd("SET").arg("word").arg("beer").exec_async(&mut client).await.unwrap();
     let word: String = redis::cmd("GET").arg("word").query_async(&mut client).await.unwrap();
     assert_eq!(word, "ceer");
+    let answered = proxy.when("INCR").once().answer_instead("-READONLY for now\r\n");
+    let (error, text) = tokio::join!(biased; incr(&client), echo(&client, "behind"));
+    assert_eq!(error.unwrap_err().code(), Some("READONLY"));
+    assert_eq!(text.unwrap(), "behind");
+    answered.struck(1).await;
     let cut = proxy.when("INCR").cut_before();
     assert!(in_time("it is told", incr(&client)).await.is_err());
     cut.struck(1).await;
