@@ -2,6 +2,7 @@
 //! should not, and whether all is as before when that is over. The catalogue is in `README.md`.
 
 mod late;
+mod replies;
 mod stage;
 mod trial;
 mod under_load;

@@ -22,7 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::super::StoreError;
 use super::Refusal;
 use super::breaker::{Admission, Breaker, Changed};
-use super::scripts::Script;
+use super::scripts::{Says, Script};
 use super::tls;
 use super::watch::Watcher;
 use crate::clock::ServerClock;
@@ -214,8 +214,10 @@ impl Link {
         }
         let sent = Instant::now();
         let attempt = async {
-            match self.send_once(pool, lane, cmd).await {
-                Err(Failure::Lost(_)) if times > 1 => self.send_once(pool, lane, cmd).await,
+            match self.send_once(pool, lane, cmd, sending.says).await {
+                Err(Failure::Lost(_)) if times > 1 => {
+                    self.send_once(pool, lane, cmd, sending.says).await
+                }
                 other => other,
             }
         };
@@ -283,16 +285,28 @@ impl Link {
         }
     }
 
-    async fn send_once(&self, pool: &Pool, lane: usize, cmd: &Cmd) -> Result<Value, Failure> {
+    async fn send_once(
+        &self,
+        pool: &Pool,
+        lane: usize,
+        cmd: &Cmd,
+        says: Says,
+    ) -> Result<Value, Failure> {
         let (mut connection, generation) =
             self.connection(pool, lane).await.map_err(Failure::Unconnected)?;
-        connection.send_packed_command(cmd).await.and_then(Value::extract_error).map_err(|error| {
-            if error.is_unrecoverable_error() || error.is_io_error() {
-                pool.lanes[lane].drop_connection(generation);
-                return Failure::Lost(error.to_string());
+        let lost = |text| {
+            pool.lanes[lane].drop_connection(generation);
+            Failure::Lost(text)
+        };
+        match connection.send_packed_command(cmd).await.and_then(Value::extract_error) {
+            Ok(reply) if says.is_said_by(&reply) => Ok(reply),
+            // Where one reply is another request's, all that come later are.
+            Ok(_) => Err(lost("a reply came that answers something else".to_owned())),
+            Err(error) if error.is_unrecoverable_error() || error.is_io_error() => {
+                Err(lost(error.to_string()))
             }
-            Failure::Server(server_text(&error))
-        })
+            Err(error) => Err(Failure::Server(server_text(&error))),
+        }
     }
 
     async fn connection(
@@ -403,10 +417,12 @@ pub(super) struct Sending {
     pub(super) unrefused: bool,
     /// It takes its time by its size.
     pub(super) large: bool,
+    pub(super) says: Says,
 }
 
 impl Sending {
-    const REPEATABLE: Self = Self { repeatable: true, unrefused: false, large: false };
+    const REPEATABLE: Self =
+        Self { repeatable: true, unrefused: false, large: false, says: Says::Anything };
 }
 
 enum Started {
