@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use redis_cached_tests::{Proxy, RedisServer};
+use tokio::task::JoinSet;
 
-use crate::stage::{cache, order};
+use crate::stage::{Origin, ROWS, cache, order, row, row_entry};
 use crate::trial::Trial;
 
 /// A proxy, a cache behind it, and one that has the server to itself: another process with another network.
@@ -60,6 +61,38 @@ async fn c5_writes_are_paused() {
     trial.hits(50).await;
     order(&mut cli, "CLIENT UNPAUSE").await;
     trial.recovers().await;
+}
+
+/// Catalogue 31. A server that holds a request back holds all that stands behind it on its connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c5_no_hit_waits_behind_a_write_that_is_held() {
+    let server = RedisServer::start();
+    let (cache, origin) = (cache(&server.url()).await, Origin::default());
+    let stored = 0..ROWS / 2;
+    for id in stored.clone() {
+        row(id, &cache, &origin).await;
+    }
+    let mut cli = server.cli().await;
+    order(&mut cli, "CLIENT PAUSE 60000 WRITE").await;
+    let (mut writes, missing) = (JoinSet::new(), Origin::default());
+    for id in ROWS / 2..ROWS {
+        let (cache, missing) = (cache.clone(), missing.clone());
+        writes.spawn(async move {
+            loop {
+                row_entry(id, &cache).invalidate().await.unwrap_err();
+                row(id, &cache, &missing).await;
+            }
+        });
+    }
+    let before = origin.bodies();
+    while missing.bodies() < 100 {
+        for id in stored.clone() {
+            row(id, &cache, &origin).await;
+        }
+    }
+    assert_eq!(origin.bodies(), before);
+    writes.shutdown().await;
+    order(&mut cli, "CLIENT UNPAUSE").await;
 }
 
 /// Catalogue 32.

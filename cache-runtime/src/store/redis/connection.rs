@@ -50,7 +50,11 @@ pub(crate) struct Link {
     pools: RwLock<Vec<Arc<Pool>>>,
 }
 
-/// The connections that live on one runtime. The last lane carries the tracked reads of leases.
+/// The connections that live on one runtime: lanes for reads, half as many for what may write, and one for the tracked
+/// reads of leases.
+///
+/// Apart, since a server that holds a write back (`CLIENT PAUSE WRITE`, as in a failover by hand) holds whatever stands
+/// behind it on its connection: hits would wait for what they have nothing to do with, and for large commits as well.
 pub(crate) struct Pool {
     runtime: Id,
     /// Held by a task of the runtime, and so gone with it.
@@ -58,7 +62,10 @@ pub(crate) struct Pool {
     /// Ends that task with the pool.
     _end: DropGuard,
     lanes: Vec<Arc<Lane>>,
-    breaker: Breaker,
+    /// How many of these are for reads.
+    reading: usize,
+    reads: Breaker,
+    writes: Breaker,
     address: Arc<str>,
     /// Whether it was told that the store can't be used, so that each change is told once.
     down: Arc<AtomicBool>,
@@ -84,24 +91,53 @@ enum State {
 }
 
 impl Pool {
+    /// Of which whoever asks chooses one by a hash.
     pub(crate) fn lanes(&self) -> usize {
-        self.lanes.len() - 1
+        self.reading
     }
 
     fn tracked_lane(&self) -> usize {
         self.lanes.len() - 1
     }
 
-    fn answered(&self) {
-        if self.breaker.answered() == Changed::Closed && self.down.swap(false, Ordering::AcqRel) {
+    /// The lane for what may write, where a read would take this one.
+    fn writing(&self, lane: usize) -> usize {
+        self.reading + lane % (self.lanes.len() - 1 - self.reading)
+    }
+
+    /// Gives the connection of a lane up over which came what answers something else.
+    pub(crate) fn distrust(&self, lane: usize) {
+        self.lanes[lane].give_up();
+    }
+
+    fn breaker(&self, sending: Sending) -> &Breaker {
+        match sending.may {
+            May::Read => &self.reads,
+            May::Write => &self.writes,
+        }
+    }
+
+    fn answered(&self, sending: Sending) {
+        if self.breaker(sending).answered() == Changed::Closed
+            && self.down.swap(false, Ordering::AcqRel)
+        {
             tracing::info!(target: "redis_cached", address = &*self.address, "the store answers again");
         }
     }
 
-    fn unanswered(&self, admission: Admission) {
-        let changed = self.breaker.unanswered(admission, Instant::now());
+    fn unanswered(&self, sending: Sending, admission: Admission) {
+        let changed = self.breaker(sending).unanswered(admission, Instant::now());
         // Where nobody can connect, that has been told.
-        if changed == Changed::Opened && !self.down.swap(true, Ordering::AcqRel) {
+        if changed != Changed::Opened || self.down.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if sending.may == May::Write {
+            tracing::warn!(
+                target: "redis_cached", address = &*self.address,
+                "the store does not carry out what may write; it is asked now and then whether it does, and what is \
+                 not stored is computed by every call meanwhile"
+            );
+        } else {
             tracing::warn!(
                 target: "redis_cached", address = &*self.address,
                 "the store does not answer; it is asked now and then whether it does, and cached functions run their \
@@ -152,6 +188,7 @@ impl Link {
         });
         let address: Arc<str> = self.client.get_connection_info().addr().to_string().into();
         let down: Arc<AtomicBool> = Arc::default();
+        let reading = self.limits.connections;
         let lane = || Lane {
             address: Arc::clone(&address),
             down: Arc::clone(&down),
@@ -162,8 +199,10 @@ impl Link {
             runtime,
             alive: watched,
             _end: end.drop_guard(),
-            lanes: (0..=self.limits.connections).map(|_| Arc::new(lane())).collect(),
-            breaker: Breaker::default(),
+            lanes: (0..=reading + reading.div_ceil(2)).map(|_| Arc::new(lane())).collect(),
+            reading,
+            reads: Breaker::default(),
+            writes: Breaker::default(),
             address,
             down,
             watcher: Watcher::default(),
@@ -185,6 +224,19 @@ impl Link {
         self.send_as(pool, lane, cmd, Sending::REPEATABLE, deadline).await
     }
 
+    /// As [`send`](Self::send), where it is known what may be answered.
+    pub(crate) async fn ask(
+        &self,
+        pool: &Pool,
+        lane: usize,
+        cmd: &Cmd,
+        says: Says,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
+        let sending = Sending { says, ..Sending::REPEATABLE };
+        self.send_as(pool, lane, cmd, sending, deadline).await
+    }
+
     /// As [`send`](Self::send), also to a server that has not answered lately.
     pub(crate) async fn send_unrefused(
         &self,
@@ -197,6 +249,18 @@ impl Link {
         self.send_as(pool, lane, cmd, sending, deadline).await
     }
 
+    /// As [`send`](Self::send), what may write.
+    pub(crate) async fn send_write(
+        &self,
+        pool: &Pool,
+        lane: usize,
+        cmd: &Cmd,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
+        let sending = Sending { may: May::Write, ..Sending::REPEATABLE };
+        self.send_as(pool, lane, cmd, sending, deadline).await
+    }
+
     async fn send_as(
         &self,
         pool: &Pool,
@@ -206,7 +270,8 @@ impl Link {
         deadline: Instant,
     ) -> Result<Value, StoreError> {
         let times = if sending.repeatable { 2 } else { 1 };
-        let admission = pool.breaker.admission(Instant::now);
+        let lane = if sending.may == May::Write { pool.writing(lane) } else { lane };
+        let admission = pool.breaker(sending).admission(Instant::now);
         if admission == Admission::Refused && !sending.unrefused {
             return Err(StoreError::Unconnected(
                 "the server has not answered lately, and is asked again soon".to_owned(),
@@ -224,22 +289,22 @@ impl Link {
         match tokio::time::timeout_at(deadline, attempt).await {
             Ok(Ok(value)) => {
                 pool.lanes[lane].timeouts.store(0, Ordering::Relaxed);
-                pool.answered();
+                pool.answered(sending);
                 Ok(value)
             }
             Ok(Err(Failure::Lost(text) | Failure::Unconnected(text))) => {
-                pool.unanswered(admission);
+                pool.unanswered(sending, admission);
                 Err(StoreError::Unconnected(text))
             }
             Ok(Err(Failure::Server(text))) => {
-                pool.answered();
+                pool.answered(sending);
                 Err(StoreError::Server(text))
             }
             Err(_) => {
                 pool.lanes[lane].timed_out();
                 // Others may have used most of the time up, and a large value takes its own.
                 if sent.elapsed() >= self.limits.deadline / 2 && !sending.large {
-                    pool.unanswered(admission);
+                    pool.unanswered(sending, admission);
                 }
                 Err(StoreError::Deadline(self.limits.deadline))
             }
@@ -408,11 +473,20 @@ impl Link {
     }
 }
 
+/// What a command may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum May {
+    Read,
+    /// As every script may, as far as a server knows.
+    Write,
+}
+
 /// How a command is sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sending {
     /// Once more, where the connection was lost on the way.
     pub(super) repeatable: bool,
+    pub(super) may: May,
     /// Also to a server that has not answered lately: an invalidation is not given up before it was tried.
     pub(super) unrefused: bool,
     /// It takes its time by its size.
@@ -421,8 +495,13 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    const REPEATABLE: Self =
-        Self { repeatable: true, unrefused: false, large: false, says: Says::Anything };
+    const REPEATABLE: Self = Self {
+        repeatable: true,
+        may: May::Read,
+        unrefused: false,
+        large: false,
+        says: Says::Anything,
+    };
 }
 
 enum Started {
@@ -466,6 +545,10 @@ impl Lane {
             return;
         }
         self.timeouts.store(0, Ordering::Relaxed);
+        self.give_up();
+    }
+
+    fn give_up(&self) {
         let mut state = lock(&self.state);
         if matches!(&*state, State::Ready { .. }) {
             *state = State::Idle;

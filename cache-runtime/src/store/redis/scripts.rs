@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use ::redis::Value;
 
-use super::connection::Sending;
+use super::connection::{May, Sending};
 
 /// From so many bytes on an argument takes its time.
 const LARGE: usize = 64 << 10;
@@ -18,11 +18,13 @@ pub(crate) struct Script {
     says: Says,
 }
 
-/// What a script answers. Anything else is the answer to another request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Says {
-    /// Not a script: who has sent it looks for itself.
+/// What is answered. Anything else is the answer to another request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Says {
+    /// Who has sent it looks for itself.
     Anything,
+    /// A string, or nothing.
+    Value,
     /// 1.
     Done,
     Number,
@@ -34,6 +36,7 @@ impl Says {
     pub(super) fn is_said_by(self, reply: &Value) -> bool {
         match self {
             Self::Anything => true,
+            Self::Value => matches!(reply, Value::BulkString(_) | Value::Nil),
             Self::Done => *reply == Value::Int(1),
             Self::Number => matches!(reply, Value::Int(_)),
             Self::Text => matches!(reply, Value::BulkString(_)),
@@ -53,6 +56,7 @@ impl Script {
             [&*INVALIDATE, &*EXPIRE, &*TAGS].iter().any(|one| std::ptr::eq(*one, self));
         Sending {
             repeatable: self.repeatable,
+            may: May::Write,
             unrefused: invalidates,
             says: self.says,
             large: args.iter().any(|arg| arg.len() > LARGE),
