@@ -68,19 +68,43 @@ impl Stage {
     }
 }
 
-/// Catalogue 41. Each of two callers gets the other's reply.
+/// Catalogue 41. Each of two callers of one function gets the other's reply.
 #[tokio::test]
 async fn c6_two_replies_are_swapped() {
     let stage = Stage::new().await;
     stage.filled().await;
-    for (name, first) in [("GET", 0), ("MGET", 4)] {
-        for id in first..first + 4 {
-            let swapped = stage.proxy.when(name).once().swap_replies();
-            tokio::join!(stage.is_right(id), stage.is_right(id + 1), stage.is_right(id + 2));
-            swapped.struck(1).await;
-        }
+    let (cache, origin) = (&stage.cache, &stage.origin);
+    for id in 0..ROWS - 1 {
+        let due = (origin.version(id), origin.version(id + 1));
+        let swapped = stage.proxy.when("GET").once().swap_replies();
+        let rows = async { tokio::join!(row(id, cache, origin), row(id + 1, cache, origin)) };
+        assert_eq!(in_time("both are answered", rows).await, due);
+        swapped.struck(1).await;
+        let swapped = stage.proxy.when("MGET").once().swap_replies();
+        let pages = async { tokio::join!(page(id, cache, origin), page(id + 1, cache, origin)) };
+        assert_eq!(in_time("both are answered", pages).await, due);
+        swapped.struck(1).await;
     }
     stage.hits_again().await;
+}
+
+/// Catalogue 41. What is no value is not taken for one, nor for a miss: the question is asked again.
+#[tokio::test]
+async fn c6_a_read_is_answered_by_no_other_reply() {
+    let stage = Stage::new().await;
+    stage.filled().await;
+    let before = stage.origin.bodies();
+    for reply in [":1\r\n", "+OK\r\n", "*1\r\n:1\r\n"] {
+        let misled = stage.proxy.when("GET").once().answer_instead(reply);
+        assert_eq!(row(3, &stage.cache, &stage.origin).await, 3);
+        misled.struck(1).await;
+    }
+    for reply in [":1\r\n", "+OK\r\n", "$-1\r\n"] {
+        let misled = stage.proxy.when("MGET").once().answer_instead(reply);
+        assert_eq!(page(3, &stage.cache, &stage.origin).await, 3);
+        misled.struck(1).await;
+    }
+    assert_eq!(stage.origin.bodies(), before);
 }
 
 /// Catalogue 41. What is confirmed is done: the reply to something else is no confirmation.
@@ -138,6 +162,30 @@ async fn c6_all_replies_answer_another_request() {
         assert!(bodies < 500, "{bodies} bodies until the connection was given up: {name}");
     }
     trial.recovers().await;
+}
+
+/// Catalogue 41. The same where all replies look alike, and only the values tell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c6_all_values_answer_another_request() {
+    let stage = Stage::new().await;
+    stage.filled().await;
+    let before = stage.origin.bodies();
+    let moved = stage.proxy.when("GET").once().skip_reply();
+    let mut calls = JoinSet::new();
+    for caller in 0..8 {
+        let (cache, origin) = (stage.cache.clone(), stage.origin.clone());
+        calls.spawn(async move {
+            for number in 0..500 {
+                let id = (caller * 7 + number) % ROWS;
+                assert_eq!(row(id, &cache, &origin).await, origin.version(id));
+            }
+        });
+    }
+    in_time("all are answered", calls.join_all()).await;
+    moved.struck(1).await;
+    let bodies = stage.origin.bodies() - before;
+    assert!(bodies < 200, "{bodies} bodies until the connection was given up");
+    stage.hits_again().await;
 }
 
 /// Catalogue 41. A reply too many, as where that to a request that was given up is taken for the next one's.
