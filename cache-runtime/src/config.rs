@@ -110,9 +110,10 @@ impl Builder {
         self
     }
 
-    /// How many multiplexed connections each tokio runtime opens, 1 to 64. Default: 4.
+    /// How many multiplexed connections each tokio runtime opens for reads, 1 to 64. Default: 4.
     ///
-    /// One more carries the reads of leases that somebody waits for.
+    /// Half as many more are for what may write, so that no hit waits behind a write, and one more for the reads of
+    /// leases that somebody waits for: 7 by default.
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self

@@ -208,6 +208,7 @@ proptest! {
         prop_assert_eq!(payload(&stored).is_some(), (DUE_AT..DUE_AT + 8).contains(&at));
     }
 
+    /// Catalogue 45.
     #[test]
     fn c6_a_flipped_bit_is_never_a_wrong_value(
         value in proptest::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), bit in 0u8..8,

@@ -154,6 +154,7 @@ mod tests {
         Key::render("shop", &segments).unwrap().name().to_owned()
     }
 
+    /// Catalogue 48.
     #[test]
     fn values_are_escaped_and_stay_inside_their_braces() {
         for (a, b, expected) in [
@@ -169,6 +170,7 @@ mod tests {
         }
     }
 
+    /// Catalogue 47.
     #[test]
     fn a_long_key_becomes_a_digest_that_no_argument_can_imitate() {
         let long = "x".repeat(10_000);
@@ -193,6 +195,7 @@ mod tests {
     }
 
     proptest! {
+        /// Catalogue 46.
         #[test]
         fn different_arguments_give_different_keys(
             a in "[a:/|{}% \u{0}-\u{20}]{0,6}", b in "[a:/|{}% \u{0}-\u{20}]{0,6}",

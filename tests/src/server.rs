@@ -1,7 +1,7 @@
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
@@ -180,6 +180,23 @@ impl RedisServer {
         }
     }
 
+    /// Starts a stopped server again with what it has saved, and takes so long for each key. Returns while it loads.
+    ///
+    /// # Panics
+    ///
+    /// As [`restart`](Self::restart), and when it has loaded all at once.
+    pub fn restart_loading(&mut self, each: Duration) {
+        let arguments = self.arguments.clone();
+        let each = each.as_micros().to_string();
+        // Else it answers only now and then.
+        let slowly = ["--key-load-delay", &each, "--loading-process-events-interval-bytes", "1024"];
+        self.arguments.extend(slowly.map(str::to_owned));
+        self.restart();
+        self.arguments = arguments;
+        let reply = reply_to_ping(&self.socket()).expect("the server answers");
+        assert_eq!(&reply, LOADING, "it has loaded already");
+    }
+
     /// Kills the server, as a crash would.
     ///
     /// # Panics
@@ -250,6 +267,10 @@ impl RedisServer {
             .expect("the server is up")
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
         self.dir.path().join("redis.sock")
     }
@@ -289,6 +310,7 @@ impl RedisServer {
             }
             Err(error) => panic!("redis-server can't be started: {error}"),
         };
+        let socket = self.socket();
         let process = self.process.insert(process);
         let until = Instant::now() + PATIENCE;
         loop {
@@ -298,7 +320,7 @@ impl RedisServer {
             }
             // Asked over the socket in its own directory: nobody else's server can answer there, and
             // a server opens it after its port.
-            if answers(&self.dir.path().join("redis.sock")).unwrap_or(false) {
+            if answers(&socket) {
                 return true;
             }
             assert!(Instant::now() < until, "redis-server does not answer: {}", self.log());
@@ -341,14 +363,22 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// Any reply will do: `+PONG`, or that a password is wanted.
-fn answers(socket: &std::path::Path) -> io::Result<bool> {
+/// Any reply will do: `+PONG`, that a password is wanted, or that it loads.
+fn answers(socket: &Path) -> bool {
+    let reply = reply_to_ping(socket);
+    reply.is_ok_and(|reply| [b"+PONG\r\n", b"-NOAUTH", LOADING].contains(&&reply))
+}
+
+const LOADING: &[u8; 7] = b"-LOADIN";
+
+/// Its beginning.
+fn reply_to_ping(socket: &Path) -> io::Result<[u8; 7]> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     stream.write_all(b"PING\r\n")?;
     let mut reply = [0; 7];
     stream.read_exact(&mut reply)?;
-    Ok(reply.starts_with(b"+PONG") || reply.starts_with(b"-NOAUTH"))
+    Ok(reply)
 }
 
 /// Returns when the process has stopped.

@@ -150,6 +150,7 @@ fn every_parameter_is_in_the_key_or_skipped() {
     }
 }
 
+/// Catalogue 50.
 #[test]
 fn receivers_are_explicit() {
     let item = "async fn load(&self, id: u64) -> u8 {}";

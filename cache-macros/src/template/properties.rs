@@ -609,6 +609,7 @@ fn is_injective_or_refused(runtime: &Runtime, tally: &Tally, calls: &Calls) -> T
     Ok(())
 }
 
+/// Catalogue 46.
 #[test]
 fn keys_of_accepted_templates_do_not_collide() {
     let (runtime, tally) = (Runtime::new(), Tally::default());
@@ -672,6 +673,7 @@ fn hashed_arguments_are_64_digits() {
 }
 
 /// The examples of the cluster specification, and the check value of the checksum.
+/// Catalogue 48.
 #[test]
 fn slots_are_those_of_the_specification() {
     assert_eq!(crc16("123456789"), 0x31C3);

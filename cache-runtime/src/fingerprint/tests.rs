@@ -200,6 +200,7 @@ macro_rules! pairs {
     };
 }
 
+/// Catalogue 43.
 #[test]
 fn different_types_have_different_schemas() {
     let pairs = pairs! {

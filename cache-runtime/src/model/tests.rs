@@ -144,6 +144,7 @@ fn a_run_can_be_repeated() {
 }
 
 /// Else the tests above might prove nothing.
+/// Catalogue 8, 9, 13, 14, 15, 16, 18, 19, 40.
 #[test]
 fn each_rule_that_is_left_out_is_noticed() {
     let unnoticed: Vec<Fault> =

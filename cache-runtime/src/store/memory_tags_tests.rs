@@ -35,6 +35,7 @@ async fn a_capture_makes_what_is_missing_and_keeps_what_is_there() {
     assert!(store.capture(&[], "one", LIFE).is_empty());
 }
 
+/// Catalogue 18.
 #[tokio::test(start_paused = true)]
 async fn c1_a_nonce_never_comes_back() {
     let (store, a) = (Memory::new(1 << 20), tag("a"));

@@ -63,6 +63,7 @@ async fn write() -> Result<(), Error> {
     Ok(())
 }
 
+/// Catalogue 20.
 #[tokio::test(start_paused = true)]
 async fn c1_what_a_transaction_has_gathered_is_sent_when_it_has_committed() {
     let test = async {
@@ -83,6 +84,7 @@ async fn c1_what_a_transaction_has_gathered_is_sent_when_it_has_committed() {
     memory().await.scope(test).await;
 }
 
+/// Catalogue 20.
 #[tokio::test(start_paused = true)]
 async fn what_was_rolled_back_invalidates_nothing() {
     let test = async {

@@ -62,6 +62,7 @@ async fn by_span(cache: &Cache, ttl: Duration, origin: Origin, id: u64) -> usize
     origin.read().await
 }
 
+/// Catalogue 62.
 #[tokio::test(start_paused = true)]
 async fn durations_outside_of_what_is_allowed_are_clamped_and_warned_about_once() {
     let (told, cache, origin) = (Told::listen(), memory().await, Origin::open());
@@ -430,6 +431,7 @@ async fn meets_by_text(cache: &Cache, origin: &Origin) -> String {
 }
 
 /// Their templates differ, so it shows only when they meet.
+/// Catalogue 50.
 #[tokio::test(start_paused = true)]
 async fn c6_functions_that_meet_under_one_key_are_told_and_not_served_each_others_values() {
     let (told, cache, origin) = (Told::listen(), memory().await, Origin::open());

@@ -34,6 +34,7 @@ async fn c4_a_thousand_callers_of_a_cold_key_run_one_body() {
 
 /// Whoever joins after the body has started may have been called after an invalidation that the
 /// body has not seen.
+/// Catalogue 9.
 #[tokio::test(start_paused = true)]
 async fn c1_a_flight_is_sealed_when_its_body_starts() {
     let (cache, origin) = (memory().await, Origin::gated());
@@ -50,6 +51,7 @@ async fn c1_a_flight_is_sealed_when_its_body_starts() {
     assert_eq!(origin.bodies(), 2);
 }
 
+/// Catalogue 13.
 #[tokio::test(start_paused = true)]
 async fn c1_invalidate_during_a_body_refuses_its_commit() {
     let (cache, origin) = (memory().await, Origin::gated());
@@ -63,6 +65,7 @@ async fn c1_invalidate_during_a_body_refuses_its_commit() {
     assert_eq!(call(&cache, &origin).await.unwrap(), new);
 }
 
+/// Catalogue 1.
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_leader_hands_its_lease_to_a_waiter() {
     let (cache, origin) = (memory().await, Origin::gated());
@@ -99,6 +102,7 @@ async fn a_cancelled_leader_without_waiters_gives_its_lease_back_at_once() {
 }
 
 /// A future that is held but not polled any more: `select!` in a caller's loop, a stuck stream.
+/// Catalogue 2.
 #[tokio::test(start_paused = true)]
 async fn waiters_leave_a_leader_that_nobody_polls_within_wait() {
     let (cache, origin) = (memory().await, Origin::gated());
@@ -128,6 +132,7 @@ async fn panicking(cache: &Cache, origin: &Origin, id: u64, panics: bool) -> usi
     value
 }
 
+/// Catalogue 3.
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_the_leaders_own_and_the_others_go_on() {
     let (cache, origin) = (memory().await, Origin::gated());
@@ -161,6 +166,7 @@ fn again<'a>(cache: &'a Cache, origin: &'a Origin, id: u64, left: usize) -> Boxe
     Box::pin(countdown(cache, origin, id, left))
 }
 
+/// Catalogue 10.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_calls_itself_with_its_own_key_computes_inline() {
     let (cache, origin) = (memory().await, Origin::open());
@@ -201,6 +207,7 @@ fn left_boxed<'a>(cache: &'a Cache, origin: &'a Origin, id: u64) -> Boxed<'a> {
 }
 
 /// A waits for B while B waits for A: both get their answers, after `wait`.
+/// Catalogue 11.
 #[tokio::test(start_paused = true)]
 async fn two_bodies_that_wait_for_each_other_both_answer() {
     let (cache, origin) = (memory().await, Origin::open());
@@ -212,6 +219,7 @@ async fn two_bodies_that_wait_for_each_other_both_answer() {
 }
 
 /// Every await of every kind of caller is cut off once; whoever is left still gets an answer.
+/// Catalogue 1.
 #[tokio::test(start_paused = true)]
 async fn callers_dropped_at_any_moment_hang_nobody_and_leave_no_lease() {
     for seed in 0..300u64 {

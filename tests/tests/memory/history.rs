@@ -87,6 +87,7 @@ async fn c1_random_histories_never_show_what_was_invalidated() {
 }
 
 /// A key that is invalidated all the time: every reader is answered, and no stampede breaks loose.
+/// Catalogue 12.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_invalidated_all_the_time_is_still_answered_without_a_stampede() {
     let (cache, origin) = (memory().await, Origin::open());

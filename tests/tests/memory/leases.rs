@@ -11,6 +11,7 @@ async fn slow(cache: &Cache, origin: &Origin, id: u64, time: Duration) -> usize 
     origin.read_slowly(time).await
 }
 
+/// Catalogue 5.
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_renewed_while_its_body_runs() {
     let (cache, origin) = (memory().await, Origin::open());
@@ -19,6 +20,7 @@ async fn a_lease_is_renewed_while_its_body_runs() {
     assert!(slow_entry(&cache, 1).peek().await.unwrap().is_some(), "the lease was not renewed");
 }
 
+/// Catalogue 5.
 #[tokio::test(start_paused = true)]
 async fn past_the_longest_renewal_the_value_is_returned_and_not_stored() {
     let (cache, origin) = (memory().await, Origin::open());
@@ -27,6 +29,7 @@ async fn past_the_longest_renewal_the_value_is_returned_and_not_stored() {
 }
 
 /// A body that blocks its thread is not polled, so nothing renews for it.
+/// Catalogue 6.
 #[tokio::test(start_paused = true)]
 async fn c1_a_holder_that_was_stopped_past_its_lease_is_refused() {
     let (cache, origin) = (memory().await, Origin::open());
@@ -87,6 +90,7 @@ async fn spread(cache: &Cache, origin: &Origin, id: u64) -> usize {
     origin.read().await
 }
 
+/// Catalogue 54.
 #[tokio::test(start_paused = true)]
 async fn c3_ten_thousand_entries_of_one_moment_do_not_end_at_one_moment() {
     let (cache, origin) = (memory().await, Origin::open());

@@ -129,6 +129,7 @@ async fn slow(cache: &Cache, id: u64) -> u64 {
     NOW8.fetch_sub(1, Ordering::SeqCst);
     id
 }
+/// Catalogue 55.
 #[tokio::test(start_paused = true)]
 async fn the_limit_holds_under_load() {
     let (told, cache) = (Told::listen(), memory().await);

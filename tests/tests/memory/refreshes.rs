@@ -63,6 +63,7 @@ async fn flaky(cache: &Cache, origin: &Origin, id: u64, fails: bool) -> Result<u
     if fails { Err("the origin is down".to_owned()) } else { Ok(value) }
 }
 
+/// Catalogue 60.
 #[tokio::test(start_paused = true)]
 async fn a_failing_refresh_keeps_the_old_value_and_is_tried_at_growing_intervals() {
     let (cache, origin) = (memory().await, Origin::open());
@@ -81,6 +82,7 @@ async fn a_failing_refresh_keeps_the_old_value_and_is_tried_at_growing_intervals
     assert!(flaky(&cache, &origin, 1, true).await.is_err());
 }
 
+/// Catalogue 56.
 #[tokio::test(start_paused = true)]
 async fn refreshes_beyond_the_limit_are_dropped_and_asked_for_again() {
     let cache = Cache::builder().url("memory://").max_refreshes(2).build().await.unwrap();
@@ -107,6 +109,7 @@ async fn refreshes_beyond_the_limit_are_dropped_and_asked_for_again() {
     settle().await;
 }
 
+/// Catalogue 57.
 #[tokio::test(start_paused = true)]
 async fn shutdown_waits_for_refreshes_and_starts_no_more() {
     let (cache, origin) = (memory().await, Origin::gated());
@@ -128,6 +131,7 @@ async fn shutdown_waits_for_refreshes_and_starts_no_more() {
     assert_eq!(origin.bodies(), 2, "a refresh started after shutdown");
 }
 
+/// Catalogue 57.
 #[tokio::test(start_paused = true)]
 async fn shutdown_drops_what_does_not_end_and_gives_its_lease_back() {
     let (cache, origin) = (memory().await, Origin::gated());

@@ -85,6 +85,7 @@ impl Bench {
     }
 }
 
+/// Catalogue 45.
 #[tokio::test]
 async fn c6_every_bit_flipped() {
     let mut bench = Bench::new().await;
@@ -103,6 +104,7 @@ async fn c6_every_bit_flipped() {
     assert!(served.iter().all(|at| (16..24).contains(at)), "flips that went unseen: {served:?}");
 }
 
+/// Catalogue 45.
 #[tokio::test]
 async fn c6_cut_off_everywhere() {
     let mut bench = Bench::new().await;
@@ -156,6 +158,7 @@ async fn c6_what_is_another_versions_and_damaged_ends_nothing() {
 }
 
 /// A value that strayed under another key, as a reply that reaches the wrong caller would.
+/// Catalogue 41.
 #[tokio::test]
 async fn c6_an_entry_under_another_key() {
     let mut bench = Bench::new().await;

@@ -56,6 +56,7 @@ async fn refuses_to_invalidate(cache: &Cache) {
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
 }
 
+/// Catalogue 28.
 #[tokio::test]
 async fn c5_the_server_is_absent_at_start() {
     let mut server = RedisServer::start();
@@ -79,6 +80,7 @@ async fn c5_the_unix_socket_is_absent_at_start() {
     works_again(&cache, &gate).await;
 }
 
+/// Catalogue 29.
 #[tokio::test]
 async fn c5_the_server_is_killed_in_between() {
     let mut server = RedisServer::start();
@@ -91,6 +93,7 @@ async fn c5_the_server_is_killed_in_between() {
     works_again(&cache, &gate).await;
 }
 
+/// Catalogue 29.
 #[tokio::test]
 async fn c5_the_server_is_killed_during_a_body() {
     let mut server = RedisServer::start();
@@ -108,6 +111,7 @@ async fn c5_the_server_is_killed_during_a_body() {
 }
 
 /// A stopped server still accepts connections, and answers nothing.
+/// Catalogue 30.
 #[tokio::test]
 async fn c5_the_server_is_stopped() {
     let server = RedisServer::start();
@@ -121,6 +125,7 @@ async fn c5_the_server_is_stopped() {
 }
 
 /// Calls wait for their deadline a few times, and not all of them whenever somebody tries to connect.
+/// Catalogue 30.
 #[tokio::test]
 async fn c5_a_server_that_does_not_answer_is_left_alone() {
     let server = RedisServer::start();
@@ -247,6 +252,7 @@ async fn c5_callers_share_a_body_while_the_server_is_away() {
 }
 
 /// A server that was started again knows no script, and no entry.
+/// Catalogue 38.
 #[tokio::test]
 async fn c5_the_server_is_restarted() {
     let mut server = RedisServer::start();
@@ -257,6 +263,7 @@ async fn c5_the_server_is_restarted() {
     works_again(&cache, &gate).await;
 }
 
+/// Catalogue 38.
 #[tokio::test]
 async fn c5_the_server_forgets_its_scripts() {
     let server = RedisServer::start();
@@ -277,6 +284,7 @@ async fn c5_the_server_forgets_its_scripts() {
 }
 
 /// Everything is gone in the middle of a body, the lease too: no lease, no write.
+/// Catalogue 39.
 #[tokio::test]
 async fn c1_a_flush_during_a_body_refuses_its_commit() {
     let server = RedisServer::start();
@@ -294,6 +302,7 @@ async fn c1_a_flush_during_a_body_refuses_its_commit() {
 }
 
 /// The same behind a stale hit.
+/// Catalogue 39.
 #[tokio::test]
 async fn c1_a_flush_during_a_refresh_refuses_its_commit() {
     let server = RedisServer::start();
@@ -310,6 +319,7 @@ async fn c1_a_flush_during_a_refresh_refuses_its_commit() {
 }
 
 /// The server throws the lease away to make room: a second body at worst, never an old write.
+/// Catalogue 40.
 #[tokio::test]
 async fn c1_an_evicted_lease_is_no_right_to_write() {
     let server = RedisServer::start();
@@ -328,6 +338,7 @@ async fn c1_an_evicted_lease_is_no_right_to_write() {
 }
 
 /// A server that pauses writes holds scripts and deletes back too, but not reads.
+/// Catalogue 31.
 #[tokio::test]
 async fn c5_hits_go_on_while_writes_are_paused() {
     let server = RedisServer::start();
@@ -349,6 +360,7 @@ async fn c5_hits_go_on_while_writes_are_paused() {
 }
 
 /// Memory is full and nothing may be evicted: writing is refused, reading and deleting is not.
+/// Catalogue 32.
 #[tokio::test]
 async fn c5_invalidation_works_when_memory_is_full() {
     let server = RedisServer::start_with(&["--maxmemory-policy", "noeviction"]);

@@ -100,6 +100,7 @@ async fn stored(cache: &Cache) -> Option<String> {
 
 /// The process that holds the lease is killed in mid-body: another one takes over when the lease
 /// ends, which its server sees to.
+/// Catalogue 4.
 #[tokio::test]
 async fn c4_another_process_takes_over_from_a_killed_one() {
     let server = RedisServer::start();
@@ -118,6 +119,7 @@ async fn c4_another_process_takes_over_from_a_killed_one() {
 
 /// The holder is stopped for longer than its lease, somebody else computes, the holder goes on: it
 /// returns what it has, and what the other wrote stays.
+/// Catalogue 6.
 #[tokio::test]
 async fn c1_a_stopped_holder_does_not_overwrite_its_successor() {
     let server = RedisServer::start();
@@ -137,6 +139,7 @@ async fn c1_a_stopped_holder_does_not_overwrite_its_successor() {
 }
 
 /// The same, where nobody has taken the lease meanwhile: a lease that has ended is no right to write.
+/// Catalogue 6.
 #[tokio::test]
 async fn c1_a_lapsed_lease_is_no_right_to_write() {
     let server = RedisServer::start();
@@ -160,6 +163,7 @@ async fn c1_a_lapsed_lease_is_no_right_to_write() {
 
 /// An invalidation is acknowledged in one process while another one computes: the late commit is
 /// refused, and a second call there, which joins the old computation, does not get its value.
+/// Catalogue 9, 13.
 #[tokio::test]
 async fn c1_invalidate_in_another_process_during_a_body() {
     let server = RedisServer::start();

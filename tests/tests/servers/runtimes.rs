@@ -44,6 +44,7 @@ fn cache_of_a_runtime_that_is_gone(server: &RedisServer) -> Cache {
 }
 
 /// A connection's driver dies with the runtime that made it: every `#[tokio::test]` makes one.
+/// Catalogue 58.
 #[test]
 fn c5_the_runtime_that_built_the_cache_is_gone() {
     let server = RedisServer::start();
@@ -65,6 +66,7 @@ fn c5_the_runtime_that_built_the_cache_is_gone() {
     }
 }
 
+/// Catalogue 58.
 #[test]
 fn c5_two_living_runtimes_share_a_cache() {
     let server = RedisServer::start();
@@ -100,6 +102,7 @@ fn c5_a_flight_outlives_the_runtime_of_its_leader() {
 }
 
 /// There is no way to wait for a server: the body runs, and nothing panics.
+/// Catalogue 59.
 #[test]
 fn c5_called_outside_tokio() {
     let server = RedisServer::start();

@@ -110,6 +110,7 @@ async fn the_same_form_is_shared() {
 
 /// Room is for two: a third form takes the place of the one that was written first, and is no less
 /// right.
+/// Catalogue 43.
 #[tokio::test]
 async fn c6_three_forms_in_turn_are_never_mixed_up() {
     let server = RedisServer::start();

@@ -20,6 +20,7 @@ async fn mailbox(address: &str, cache: &Cache, gate: &Gate) -> Result<String, St
 }
 
 /// One thread, so that everything is told to this test's own subscriber.
+/// Catalogue 51.
 #[tokio::test(flavor = "current_thread")]
 async fn no_argument_and_no_key_is_told() {
     let told = Told::listen();

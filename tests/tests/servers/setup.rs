@@ -35,6 +35,7 @@ async fn the_right_password_is_accepted() {
     }
 }
 
+/// Catalogue 53.
 #[tokio::test]
 async fn a_wrong_password_is_loud_and_not_printed() {
     let server = RedisServer::start_with_password("another");
@@ -50,6 +51,7 @@ async fn a_wrong_password_is_loud_and_not_printed() {
     assert!(error.is_authentication(), "none was given: {error:?}");
 }
 
+/// Catalogue 53.
 #[tokio::test]
 async fn a_missing_permission_is_loud() {
     let server = RedisServer::start();
@@ -154,6 +156,7 @@ async fn a_wrong_url_is_loud_and_its_password_not_printed() {
     }
 }
 
+/// Catalogue 49.
 #[tokio::test]
 async fn a_namespace_that_would_break_keys_is_refused() {
     for namespace in ["{shop}", "shop:", "", "a b", "shöp", "a*"] {

@@ -129,6 +129,7 @@ async fn c1_a_set_captures_its_tags_before_it_takes_the_lease() {
 }
 
 /// Only what walks on purpose does.
+/// Catalogue 49.
 #[tokio::test]
 async fn nothing_but_a_clear_walks_through_the_servers_keys() {
     let server = RedisServer::start();
@@ -163,6 +164,7 @@ async fn nothing_but_a_clear_walks_through_the_servers_keys() {
     assert_eq!(left, ["ns-other:{a}", "other:{a}"], "and what is others' stays");
 }
 
+/// Catalogue 17.
 #[tokio::test]
 async fn c1_a_tags_key_is_lost_and_its_entries_are_misses() {
     let server = RedisServer::start();
@@ -177,6 +179,7 @@ async fn c1_a_tags_key_is_lost_and_its_entries_are_misses() {
     }
 }
 
+/// Catalogue 16.
 #[tokio::test]
 async fn c1_the_journal_is_lost_during_a_body() {
     let server = RedisServer::start();
@@ -226,6 +229,7 @@ async fn c1_more_tags_are_invalidated_during_a_body_than_the_journal_holds() {
 }
 
 /// Memory is full and nothing may be evicted: writing is refused, invalidating is not.
+/// Catalogue 32.
 #[tokio::test]
 async fn c5_tags_are_invalidated_and_expired_without_memory() {
     for expire in [false, true] {
@@ -256,6 +260,7 @@ async fn c5_tags_are_invalidated_and_expired_without_memory() {
 }
 
 /// Under allkeys-lru tags vanish, and the only effect is misses; who builds a cache on it is told.
+/// Catalogue 17, 18.
 #[tokio::test]
 async fn c1_tags_are_evicted_under_pressure() {
     let server =

@@ -56,6 +56,7 @@ async fn c5_a_server_is_reached_over_tls_again() {
     eventually("a call is answered without a body", async || hits(42, &cache, &gate).await).await;
 }
 
+/// Catalogue 53.
 #[tokio::test]
 async fn c5_a_server_that_is_not_trusted_is_told_of_at_once() {
     let certificates = Certificates::new();
@@ -66,6 +67,7 @@ async fn c5_a_server_that_is_not_trusted_is_told_of_at_once() {
     is_refused(built(trusting(&server, &certificates).url(elsewhere)).await, "another name");
 }
 
+/// Catalogue 53.
 #[tokio::test]
 async fn c5_a_client_that_is_not_trusted_is_told_of_at_once() {
     let certificates = Certificates::new();

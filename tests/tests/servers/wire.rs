@@ -88,6 +88,7 @@ fn place(done: &[&[String]], command: &str, key: &str) -> usize {
     place.unwrap_or_else(|| panic!("there is no {command} of {key}: {done:?}"))
 }
 
+/// Catalogue 14.
 #[tokio::test]
 async fn an_invalidation_is_one_script_that_notes_before_it_deletes() {
     let server = RedisServer::start();

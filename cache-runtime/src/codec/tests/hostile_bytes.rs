@@ -112,6 +112,7 @@ fn only_the_whole_bytes_are_the_value() {
     check(&Internal::C, Id::MsgPack);
 }
 
+/// Catalogue 44.
 #[test]
 fn claimed_depth_does_not_overflow_the_stack() {
     #[derive(Serialize, Deserialize, Debug, PartialEq)]
@@ -128,6 +129,7 @@ fn claimed_depth_does_not_overflow_the_stack() {
     assert_eq!(decode::<Tree>(Id::MsgPack, &node.repeat(10_000)), Err(DecodeError::TooDeep));
 }
 
+/// Catalogue 44.
 #[test]
 fn claimed_lengths_reserve_nothing() {
     /// What a visitor is told about the length.

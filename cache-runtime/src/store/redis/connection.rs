@@ -23,7 +23,7 @@ use super::breaker::{Admission, Breaker, Changed};
 use super::endpoint::{Endpoint, Location};
 use super::epoch::Refused;
 use super::replicas::Confirmation;
-use super::scripts::Script;
+use super::scripts::{Says, Script};
 use super::tls;
 use super::watch::Watcher;
 use crate::clock::ServerClock;
@@ -55,8 +55,11 @@ pub(crate) struct Link {
     pools: RwLock<Vec<Arc<Pool>>>,
 }
 
-/// The connections that live on one runtime. Behind the ordinary lanes is one that carries the tracked reads of leases, and
-/// as many as ordinary ones for invalidations that replicas have to confirm, where that is asked for.
+/// The connections that live on one runtime: lanes for reads, half as many for what may write, one for the tracked reads
+/// of leases, and behind that as many as for writes for invalidations that replicas have to confirm, where that is asked for.
+///
+/// Apart, since a server that holds a write back (`CLIENT PAUSE WRITE`, as in a failover by hand) holds whatever stands
+/// behind it on its connection: hits would wait for what they have nothing to do with, and for large commits as well.
 pub(crate) struct Pool {
     runtime: Id,
     /// Held by a task of the runtime, and so gone with it.
@@ -64,10 +67,13 @@ pub(crate) struct Pool {
     /// Ends that task with the pool.
     _end: DropGuard,
     lanes: Vec<Arc<Lane>>,
-    ordinary: usize,
+    /// How many of these are for reads, and how many for what may write.
+    reading: usize,
+    writing: usize,
     endpoint: Arc<Endpoint>,
-    breaker: Breaker,
-    /// That of which the breaker's server was.
+    reads: Breaker,
+    writes: Breaker,
+    /// That of which the breakers' server was.
     judged: AtomicU64,
     address: Arc<str>,
     /// Whether it was told that the store can't be used, so that each change is told once.
@@ -111,27 +117,34 @@ struct Live {
 }
 
 impl Pool {
+    /// Of which whoever asks chooses one by a hash.
     pub(crate) fn lanes(&self) -> usize {
-        self.ordinary
+        self.reading
     }
 
     fn tracked_lane(&self) -> usize {
-        self.ordinary
+        self.reading + self.writing
     }
 
-    /// What takes the place of an ordinary lane where the server makes a connection wait.
+    /// The lane for what may write, where a read would take this one.
+    fn writing_lane(&self, lane: usize) -> usize {
+        self.reading + lane % self.writing
+    }
+
+    /// What takes the place of that where the server makes a connection wait.
     fn waiting_lane(&self, lane: usize) -> usize {
-        self.ordinary + 1 + lane
+        self.tracked_lane() + 1 + lane % self.writing
     }
 
-    fn admission(&self) -> Admission {
+    fn admission(&self, sending: Sending) -> Admission {
         let epoch = self.endpoint.epoch.current();
         if self.judged.load(Ordering::Relaxed) != epoch {
             self.judged.store(epoch, Ordering::Relaxed);
             // What it knows is about another server.
-            self.breaker.answered();
+            self.reads.answered();
+            self.writes.answered();
         }
-        self.breaker.admission(Instant::now)
+        self.breaker(sending).admission(Instant::now)
     }
 
     /// Whether the connection leads to what is the master by now.
@@ -151,16 +164,39 @@ impl Pool {
         refused != Refused::Stays
     }
 
-    fn answered(&self) {
-        if self.breaker.answered() == Changed::Closed && self.down.swap(false, Ordering::AcqRel) {
+    /// Gives the connection of a lane up over which came what answers something else.
+    pub(crate) fn distrust(&self, lane: usize) {
+        self.lanes[lane].give_up();
+    }
+
+    fn breaker(&self, sending: Sending) -> &Breaker {
+        match sending.may {
+            May::Read => &self.reads,
+            May::Write => &self.writes,
+        }
+    }
+
+    fn answered(&self, sending: Sending) {
+        if self.breaker(sending).answered() == Changed::Closed
+            && self.down.swap(false, Ordering::AcqRel)
+        {
             tracing::info!(target: "redis_cached", address = &*self.address, "the store answers again");
         }
     }
 
-    fn unanswered(&self, admission: Admission) {
-        let changed = self.breaker.unanswered(admission, Instant::now());
+    fn unanswered(&self, sending: Sending, admission: Admission) {
+        let changed = self.breaker(sending).unanswered(admission, Instant::now());
         // Where nobody can connect, that has been told.
-        if changed == Changed::Opened && !self.down.swap(true, Ordering::AcqRel) {
+        if changed != Changed::Opened || self.down.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if sending.may == May::Write {
+            tracing::warn!(
+                target: "redis_cached", address = &*self.address,
+                "the store does not carry out what may write; it is asked now and then whether it does, and what is \
+                 not stored is computed by every call meanwhile"
+            );
+        } else {
             tracing::warn!(
                 target: "redis_cached", address = &*self.address,
                 "the store does not answer; it is asked now and then whether it does, and cached functions run their \
@@ -217,22 +253,26 @@ impl Link {
         });
         let address: Arc<str> = self.endpoint.address().into();
         let down: Arc<AtomicBool> = Arc::default();
+        let reading = self.limits.connections;
         let lane = || Lane {
             address: Arc::clone(&address),
             down: Arc::clone(&down),
             state: Mutex::new(State::Idle),
             timeouts: AtomicU32::new(0),
         };
-        let waiting = if self.confirmation.is_some() { self.limits.connections } else { 0 };
-        let lanes = self.limits.connections + 1 + waiting;
+        let writing = reading.div_ceil(2);
+        let waiting = if self.confirmation.is_some() { writing } else { 0 };
+        let lanes = reading + writing + 1 + waiting;
         let pool = Arc::new(Pool {
             runtime,
             alive: watched,
             _end: end.drop_guard(),
             lanes: (0..lanes).map(|_| Arc::new(lane())).collect(),
-            ordinary: self.limits.connections,
+            reading,
+            writing,
             endpoint: Arc::clone(&self.endpoint),
-            breaker: Breaker::default(),
+            reads: Breaker::default(),
+            writes: Breaker::default(),
             judged: AtomicU64::new(self.endpoint.epoch.current()),
             address,
             down,
@@ -255,6 +295,19 @@ impl Link {
         self.send_as(pool, lane, cmd, Sending::REPEATABLE, deadline).await
     }
 
+    /// As [`send`](Self::send), where it is known what may be answered.
+    pub(crate) async fn ask(
+        &self,
+        pool: &Pool,
+        lane: usize,
+        cmd: &Cmd,
+        says: Says,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
+        let sending = Sending { says, ..Sending::REPEATABLE };
+        self.send_as(pool, lane, cmd, sending, deadline).await
+    }
+
     /// As [`send`](Self::send), also to a server that has not answered lately.
     pub(crate) async fn send_unrefused(
         &self,
@@ -275,7 +328,8 @@ impl Link {
         cmd: &Cmd,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
-        let sending = Sending { purpose: Purpose::Invalidation, ..Sending::REPEATABLE };
+        let sending =
+            Sending { may: May::Write, purpose: Purpose::Invalidation, ..Sending::REPEATABLE };
         self.send_as(pool, lane, cmd, sending, deadline).await
     }
 
@@ -292,10 +346,11 @@ impl Link {
         let confirmation = self.confirmation.as_ref().filter(|_| confirms && invalidates);
         let (lane, deadline) = match confirmation {
             Some(confirmation) => (pool.waiting_lane(lane), deadline + confirmation.within()),
+            None if sending.may == May::Write => (pool.writing_lane(lane), deadline),
             None => (lane, deadline),
         };
         let times = if sending.repeatable { 2 } else { 1 };
-        let admission = pool.admission();
+        let admission = pool.admission(sending);
         if admission == Admission::Refused && sending.purpose == Purpose::Ordinary {
             return Err(StoreError::Unconnected(
                 "the server has not answered lately, and is asked again soon".to_owned(),
@@ -303,7 +358,7 @@ impl Link {
         }
         let sent = Instant::now();
         let attempt = async {
-            let once = || self.send_once(pool, lane, cmd, confirmation);
+            let once = || self.send_once(pool, lane, cmd, sending.says, confirmation);
             match once().await {
                 Err(Failure::Lost(_)) if times > 1 => once().await,
                 // It was not carried out.
@@ -314,25 +369,25 @@ impl Link {
         match tokio::time::timeout_at(deadline, attempt).await {
             Ok(Ok(value)) => {
                 pool.lanes[lane].timeouts.store(0, Ordering::Relaxed);
-                pool.answered();
+                pool.answered(sending);
                 Ok(value)
             }
             Ok(Err(Failure::Lost(text) | Failure::Unconnected(text))) => {
-                pool.unanswered(admission);
+                pool.unanswered(sending, admission);
                 Err(StoreError::Unconnected(text))
             }
             // The other connection leads to one, too.
             Ok(Err(Failure::Replica)) => {
-                pool.answered();
+                pool.answered(sending);
                 Err(StoreError::Server("READONLY the server is a replica".to_owned()))
             }
             Ok(Err(Failure::Server(text))) => {
-                pool.answered();
+                pool.answered(sending);
                 Err(StoreError::Server(text))
             }
             Ok(Err(Failure::Unreplicated(error))) => {
                 pool.lanes[lane].timeouts.store(0, Ordering::Relaxed);
-                pool.answered();
+                pool.answered(sending);
                 Err(error)
             }
             Err(_) => {
@@ -340,7 +395,7 @@ impl Link {
                 // Others may have used most of the time up, and a large value, or a replica, takes its own.
                 let others = sending.large || confirmation.is_some();
                 if sent.elapsed() >= self.limits.deadline / 2 && !others {
-                    pool.unanswered(admission);
+                    pool.unanswered(sending, admission);
                 }
                 Err(StoreError::Deadline(self.limits.deadline))
             }
@@ -391,6 +446,7 @@ impl Link {
         pool: &Pool,
         lane: usize,
         cmd: &Cmd,
+        says: Says,
         confirmation: Option<&Confirmation>,
     ) -> Result<Value, Failure> {
         let mut live = self.connection(pool, lane).await.map_err(Failure::Unconnected)?;
@@ -402,10 +458,17 @@ impl Link {
             let reply = live.connection.send_packed_command(cmd).await;
             reply.and_then(Value::extract_error).map(Ok)
         };
+        let lost = |text| {
+            pool.lanes[lane].drop_connection(live.generation);
+            Err(Failure::Lost(text))
+        };
         match reply {
             Err(error) if error.is_unrecoverable_error() || error.is_io_error() => {
-                pool.lanes[lane].drop_connection(live.generation);
-                Err(Failure::Lost(error.to_string()))
+                lost(error.to_string())
+            }
+            // Where one reply is another request's, all that come later are.
+            Ok(Ok(reply)) if !says.is_said_by(&reply) => {
+                lost("a reply came that answers something else".to_owned())
             }
             Err(error) if is_read_only(&error) && pool.refused_to_write(&live) => {
                 Err(Failure::Replica)
@@ -514,14 +577,24 @@ impl Link {
     }
 }
 
+/// What a command may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum May {
+    Read,
+    /// As every script may, as far as a server knows.
+    Write,
+}
+
 /// How a command is sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sending {
     /// Once more, where the connection was lost on the way.
     pub(super) repeatable: bool,
+    pub(super) may: May,
     /// It takes its time by its size.
     pub(super) large: bool,
     pub(super) purpose: Purpose,
+    pub(super) says: Says,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -535,7 +608,13 @@ pub(super) enum Purpose {
 }
 
 impl Sending {
-    const REPEATABLE: Self = Self { repeatable: true, large: false, purpose: Purpose::Ordinary };
+    const REPEATABLE: Self = Self {
+        repeatable: true,
+        may: May::Read,
+        large: false,
+        purpose: Purpose::Ordinary,
+        says: Says::Anything,
+    };
 }
 
 enum Started {
@@ -587,6 +666,10 @@ impl Lane {
             return;
         }
         self.timeouts.store(0, Ordering::Relaxed);
+        self.give_up();
+    }
+
+    fn give_up(&self) {
         let mut state = lock(&self.state);
         if matches!(&*state, State::Ready(_)) {
             *state = State::Idle;

@@ -31,7 +31,7 @@ use connection::Link;
 pub(crate) use endpoint::Location;
 pub(crate) use replicas::Confirm;
 use replicas::Confirmation;
-use scripts::Script;
+use scripts::{Says, Script};
 pub(crate) use sentinel_url::Service;
 
 /// Commits of large values get this much more time for each byte: 10 MB/s.
@@ -60,7 +60,8 @@ impl Redis {
         let pool = self.link.pool()?;
         let mut get = ::redis::cmd("GET");
         get.arg(key.name());
-        let reply = self.link.send(&pool, key.lane(pool.lanes()), &get, deadline).await?;
+        let lane = key.lane(pool.lanes());
+        let reply = self.link.ask(&pool, lane, &get, Says::Value, deadline).await?;
         Ok(string(reply)?.unwrap_or_default())
     }
 
@@ -206,7 +207,13 @@ impl Redis {
     ) -> Result<(), StoreError> {
         let length = judged.length.to_string();
         let args = [judged.head(), length.as_bytes()];
-        self.script(key, &scripts::REMOVE, &[key.name()], &args, deadline).await.map(drop)
+        let reply = self.script(key, &scripts::REMOVE, &[key.name()], &args, deadline).await?;
+        if reply == Value::Int(0) {
+            // It is not there: what was read was another key's, or somebody was quicker.
+            let pool = self.link.pool()?;
+            pool.distrust(key.lane(pool.lanes()));
+        }
+        Ok(())
     }
 
     pub(crate) async fn invalidate(

@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use super::connection::{Purpose, Sending};
+use ::redis::Value;
+
+use super::connection::{May, Purpose, Sending};
 
 /// From so many bytes on an argument takes its time.
 const LARGE: usize = 64 << 10;
@@ -13,11 +15,40 @@ pub(crate) struct Script {
     /// Whether a second run says the same as the first. A commit that ran and whose reply was lost
     /// would say "refused".
     pub(crate) repeatable: bool,
+    says: Says,
+}
+
+/// What is answered. Anything else is the answer to another request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Says {
+    /// Who has sent it looks for itself.
+    Anything,
+    /// A string, or nothing.
+    Value,
+    /// 1.
+    Done,
+    Number,
+    Text,
+    List,
+}
+
+impl Says {
+    pub(super) fn is_said_by(self, reply: &Value) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Value => matches!(reply, Value::BulkString(_) | Value::Nil),
+            Self::Done => *reply == Value::Int(1),
+            Self::Number => matches!(reply, Value::Int(_)),
+            Self::Text => matches!(reply, Value::BulkString(_)),
+            Self::List => matches!(reply, Value::Array(_)),
+        }
+    }
 }
 
 impl Script {
-    fn new(source: &'static str, repeatable: bool) -> Self {
-        Self { source, repeatable, hash: ::redis::Script::new(source).get_hash().to_owned() }
+    fn new(source: &'static str, repeatable: bool, says: Says) -> Self {
+        let hash = ::redis::Script::new(source).get_hash().to_owned();
+        Self { source, hash, repeatable, says }
     }
 
     pub(super) fn sending(&self, args: &[&[u8]]) -> Sending {
@@ -25,7 +56,9 @@ impl Script {
             [&*INVALIDATE, &*EXPIRE, &*TAGS].iter().any(|one| std::ptr::eq(*one, self));
         Sending {
             repeatable: self.repeatable,
+            may: May::Write,
             purpose: if invalidates { Purpose::Invalidation } else { Purpose::Ordinary },
+            says: self.says,
             large: args.iter().any(|arg| arg.len() > LARGE),
         }
     }
@@ -35,26 +68,27 @@ impl Script {
 pub(crate) const MARK: &str = include_str!("scripts/mark.lua");
 
 macro_rules! scripts {
-    ($($name:ident = $($file:literal)+, repeatable: $repeatable:literal;)*) => {
+    ($($name:ident = $($file:literal)+, repeatable: $repeatable:literal, says: $says:ident;)*) => {
         $(pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!($(include_str!(concat!("scripts/", $file))),+), $repeatable)
+            let source = concat!($(include_str!(concat!("scripts/", $file))),+);
+            Script::new(source, $repeatable, Says::$says)
         });)*
     };
 }
 
 scripts! {
-    TAKE = "take.lua", repeatable: true;
-    SEIZE = "note.lua" "seize.lua", repeatable: true;
-    RENEW = "renew.lua", repeatable: true;
-    COMMIT = "commit.lua", repeatable: false;
-    PASS = "pass.lua", repeatable: true;
-    RELEASE = "release.lua", repeatable: true;
-    REMOVE = "remove.lua", repeatable: true;
-    INVALIDATE = "note.lua" "invalidate.lua", repeatable: true;
-    EXPIRE = "note.lua" "expire.lua", repeatable: true;
-    CAPTURE = "capture.lua", repeatable: true;
-    POSITION = "position.lua", repeatable: true;
-    CLEAN = "note.lua" "clean.lua", repeatable: true;
-    CLEAN_AND_NOTE = "note.lua" "clean.lua", repeatable: false;
-    TAGS = "note.lua" "tags.lua", repeatable: true;
+    TAKE = "take.lua", repeatable: true, says: List;
+    SEIZE = "note.lua" "seize.lua", repeatable: true, says: List;
+    RENEW = "renew.lua", repeatable: true, says: Number;
+    COMMIT = "commit.lua", repeatable: false, says: Text;
+    PASS = "pass.lua", repeatable: true, says: Number;
+    RELEASE = "release.lua", repeatable: true, says: Number;
+    REMOVE = "remove.lua", repeatable: true, says: Number;
+    INVALIDATE = "note.lua" "invalidate.lua", repeatable: true, says: Done;
+    EXPIRE = "note.lua" "expire.lua", repeatable: true, says: Done;
+    CAPTURE = "capture.lua", repeatable: true, says: List;
+    POSITION = "position.lua", repeatable: true, says: List;
+    CLEAN = "note.lua" "clean.lua", repeatable: true, says: Number;
+    CLEAN_AND_NOTE = "note.lua" "clean.lua", repeatable: false, says: Number;
+    TAGS = "note.lua" "tags.lua", repeatable: true, says: Done;
 }

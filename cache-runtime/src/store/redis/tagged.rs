@@ -5,6 +5,7 @@ use std::time::Duration;
 use ::redis::Value;
 use tokio::time::Instant;
 
+use super::scripts::Says;
 use super::{MOST_AT_ONCE, Redis, journal_bounds, scripts, string, unexpected};
 use crate::freshness::millis;
 use crate::journal::{Of, Position};
@@ -39,7 +40,9 @@ impl Redis {
         for tag in tags {
             mget.arg(tag.key());
         }
-        let mut values = match self.command(key, &mget, deadline).await? {
+        let pool = self.link.pool()?;
+        let lane = key.lane(pool.lanes());
+        let mut values = match self.link.ask(&pool, lane, &mget, Says::List, deadline).await? {
             Value::Array(values) if values.len() == 1 + tags.len() => values.into_iter(),
             other => return Err(unexpected(&other)),
         };
@@ -85,7 +88,8 @@ impl Redis {
         for tag in tags {
             mget.arg(tag.key());
         }
-        match self.link.send(&pool, first.lane(pool.lanes()), &mget, deadline).await? {
+        let lane = first.lane(pool.lanes());
+        match self.link.ask(&pool, lane, &mget, Says::List, deadline).await? {
             Value::Array(values) if values.len() == tags.len() => {
                 values.into_iter().map(|value| Ok(string(value)?.and_then(Nonce::new))).collect()
             }

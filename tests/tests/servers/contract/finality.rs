@@ -27,6 +27,7 @@ async fn stored(cache: &Cache) -> Option<usize> {
     load_entry(42, cache).peek().await.unwrap().map(|seen| seen.value)
 }
 
+/// Catalogue 13.
 pub(super) async fn c1_invalidate_during_a_foreground_body(stage: Stage) {
     let (cache, gate) = (stage.cache().await, Gate::closed());
     let old = running(&cache, &gate, 1).await;
@@ -39,6 +40,7 @@ pub(super) async fn c1_invalidate_during_a_foreground_body(stage: Stage) {
     assert_eq!(stored(&cache).await, Some(2));
 }
 
+/// Catalogue 13.
 pub(super) async fn c1_invalidate_by_another_process(stage: Stage) {
     let ((a, b), gate) = (stage.two().await, Gate::closed());
     let old = running(&a, &gate, 1).await;
@@ -62,6 +64,7 @@ pub(super) async fn c1_invalidate_by_another_process(stage: Stage) {
     }
 }
 
+/// Catalogue 13.
 pub(super) async fn c1_invalidate_during_a_background_refresh(stage: Stage) {
     let ((a, b), gate) = (stage.two().await, Gate::closed());
     gate.let_go(1);
@@ -100,6 +103,7 @@ pub(super) async fn c1_a_call_after_the_acknowledgement_does_not_wait_for_the_ol
     }
 }
 
+/// Catalogue 9.
 pub(super) async fn c1_a_caller_that_joined_the_old_flight_after_the_acknowledgement_gets_a_new_value(
     stage: Stage,
 ) {
@@ -138,6 +142,7 @@ pub(super) async fn c1_expire_voids_a_running_computation(stage: Stage) {
     assert_eq!(seen.value, 1, "the refresh that began before was refused");
 }
 
+/// Catalogue 19.
 pub(super) async fn c1_set_voids_a_running_computation(stage: Stage) {
     let ((a, b), gate) = (stage.two().await, Gate::closed());
     let old = running(&a, &gate, 1).await;

@@ -38,6 +38,7 @@ pub(super) async fn c1_after_a_failure_calls_compute_without_writing(stage: Stag
     panic!("this machine takes a second for three calls");
 }
 
+/// Catalogue 7.
 pub(super) async fn c1_a_failure_does_not_mark_the_lease_of_another(stage: Stage) {
     let ((a, b), gate) = (stage.two().await, Gate::closed());
     let broken = Arc::new(AtomicBool::new(true));
@@ -65,6 +66,7 @@ pub(super) async fn c1_a_failure_does_not_mark_the_lease_of_another(stage: Stage
     assert_eq!(stored.map(|peek| peek.value), Some(2), "the other's lease was taken away");
 }
 
+/// Catalogue 7.
 pub(super) async fn c1_a_dropped_caller_does_not_give_back_the_lease_of_another(stage: Stage) {
     let ((a, b), gate) = (stage.two().await, Gate::closed());
     let call = |cache: &Cache, force: bool| {

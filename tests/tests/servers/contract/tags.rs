@@ -160,6 +160,7 @@ pub(super) async fn c1_a_tag_reaches_every_entry_that_carries_it_and_no_other(st
     assert_eq!(member(7, 7, &a, &gate).await, 24);
 }
 
+/// Catalogue 15.
 pub(super) async fn c1_a_tag_is_invalidated_during_a_foreground_body(stage: Stage) {
     let ((a, b), gate) = (stage.two().await, Gate::closed());
     let old = calling(&a, &gate);
@@ -173,6 +174,7 @@ pub(super) async fn c1_a_tag_is_invalidated_during_a_foreground_body(stage: Stag
     assert_eq!(stored(42, &a).await, Some(2));
 }
 
+/// Catalogue 15.
 pub(super) async fn c1_a_tag_is_invalidated_during_a_background_refresh(stage: Stage) {
     let ((a, b), gate) = (stage.two().await, Gate::closed());
     gate.let_go(1);
@@ -237,6 +239,7 @@ pub(super) async fn c1_tags_of_the_value_invalidate_it(stage: Stage) {
     assert_eq!(gate.runs(), runs + 1);
 }
 
+/// Catalogue 16.
 pub(super) async fn c1_a_tag_of_the_value_is_invalidated_during_the_body(stage: Stage) {
     let ((a, b), gate) = (stage.two().await, Gate::closed());
     let old = {

@@ -123,6 +123,7 @@ pub(super) async fn every_shape_of_return_is_read_back(stage: Stage) {
     assert_eq!(gate.runs(), 6, "each of the six was computed once");
 }
 
+/// Catalogue 60.
 pub(super) async fn an_error_is_not_stored(stage: Stage) {
     let (cache, gate) = (stage.cache().await, Gate::open());
     for run in 1..=4 {
@@ -138,6 +139,7 @@ pub(super) async fn an_error_is_not_stored(stage: Stage) {
     assert!(both_entry(0, &cache).peek().await.unwrap().is_none());
 }
 
+/// Catalogue 61.
 pub(super) async fn a_none_is_stored_with_a_ttl_of_its_own(stage: Stage) {
     let (cache, gate) = (stage.cache().await, Gate::open());
     let minute = Duration::from_secs(60);

@@ -333,6 +333,7 @@ impl<T: Clone> Clone for Table<T> {
     }
 }
 
+/// Catalogue 50.
 pub(crate) async fn c6_methods_of_generic_types(cache: Cache) {
     let gate = Gate::open();
     let (small, large) =
