@@ -32,6 +32,7 @@ mod functions;
 mod gathering;
 mod handle;
 mod in_arc;
+mod integrity;
 mod invalidate;
 mod journal;
 mod key;
@@ -80,5 +81,7 @@ pub use writing::{ByTag, Invalidated};
 
 #[cfg(test)]
 mod clearing_tests;
+#[cfg(test)]
+mod integrity_tests;
 #[cfg(test)]
 mod model;

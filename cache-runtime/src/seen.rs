@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 use crate::entry::{self, Entry, Found};
+use crate::freshness;
 use crate::key::Key;
 use crate::request::Request;
 use crate::store::StoreError;
@@ -53,6 +54,10 @@ pub(crate) async fn see(request: &Request, deadline: Instant) -> Result<Seen<'_>
     if !unasked.is_empty() {
         let nonces = store.nonces(&unasked, deadline).await?;
         seen.complete(request, unasked, nonces);
+    }
+    if request.cache.settings.integrity.is_some() && store.latest_now(&request.key).is_none() {
+        // After a quiet minute: else every entry would have to be taken for one that is past its end.
+        store.learn_time(&request.key, deadline).await?;
     }
     Ok(seen)
 }
@@ -105,7 +110,16 @@ impl Seen<'_> {
     }
 
     pub(crate) fn find(&self, request: &Request) -> Found<'_> {
-        entry::find(&self.stored, request.fingerprint, request.key.digest())
+        let integrity = request.cache.settings.integrity.as_ref();
+        let found = entry::find(&self.stored, request.fingerprint, &request.key, integrity);
+        // Without integrity the server's own clock removes what has ended.
+        if integrity.is_some()
+            && let Found::Usable(entry) = &found
+            && freshness::has_ended(&entry.life, request.cache.store.latest_now(&request.key))
+        {
+            return Found::Ended;
+        }
+        found
     }
 
     /// What an entry that was found here is by its tags.

@@ -158,6 +158,7 @@ pub(crate) enum Warning {
     Overdue,
     Clash,
     Tags,
+    Unauthenticated,
 }
 
 impl Extras {

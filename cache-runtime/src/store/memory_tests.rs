@@ -16,10 +16,10 @@ fn sealed(store: &Memory, fingerprint: u64, payload: &[u8]) -> (Vec<u8>, u64) {
     let now = store.now();
     let life = Life { born_at: now, due_at: now + 30_000, ttl_end: now + 60_000 };
     let written = Written { codec: codec::Id::Bincode, is_error: false };
-    let key_digest = key().digest();
+    let key = &key();
     let compressed = Compressed::Not;
-    let label =
-        Label { life, fingerprint, key_digest, written, compressed, none: false, stamps: &[] };
+    let (none, stamps, integrity) = (false, &[][..], None);
+    let label = Label { life, fingerprint, key, written, compressed, none, stamps, integrity };
     (entry::seal(&label, payload), life.ttl_end)
 }
 

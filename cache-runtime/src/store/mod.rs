@@ -457,6 +457,14 @@ impl Store {
         }
     }
 
+    /// Asks for the server's time, so that [`latest_now`](Self::latest_now) knows it.
+    pub(crate) async fn learn_time(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Redis(store) => store.learn_time(key, deadline).await,
+        }
+    }
+
     /// Whether the server answers at all.
     pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), StoreError> {
         match self {

@@ -5,6 +5,7 @@
 
 mod contract;
 mod damage;
+mod integrity;
 mod outages;
 mod priming;
 mod processes;

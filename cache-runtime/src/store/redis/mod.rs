@@ -284,6 +284,17 @@ impl Redis {
         pool.clock.latest()
     }
 
+    pub(crate) async fn learn_time(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
+        let pool = self.link.pool()?;
+        let sent = Instant::now();
+        let time = ::redis::cmd("TIME");
+        let reply = self.link.send(&pool, key.lane(pool.lanes()), &time, deadline).await?;
+        let (seconds, micros): (u64, u64) = ::redis::from_redis_value(reply)
+            .map_err(|_| StoreError::Server("unexpected reply about the time".to_owned()))?;
+        pool.clock.sample(sent, seconds * 1000 + micros / 1000);
+        Ok(())
+    }
+
     pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), StoreError> {
         let pool = self.link.pool()?;
         self.link.send_unrefused(&pool, 0, &::redis::cmd("PING"), deadline).await.map(drop)
@@ -362,11 +373,12 @@ impl Redis {
         let label = Label {
             life: Life { born_at, due_at: ttl_end, ttl_end },
             fingerprint: 0,
-            key_digest: probe.digest(),
+            key: probe,
             written: Written { codec: codec::Id::Bincode, is_error: false },
             compressed: Compressed::Not,
             none: false,
             stamps: &[],
+            integrity: None,
         };
         let sealed = entry::seal(&label, &[]);
         self.commit(probe, &granted.content, &sealed, ttl_end, false, deadline).await?;
