@@ -336,6 +336,18 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(eight)
 }
 
+/// Makes of any bytes, a header at least, an entry that all but a MAC speaks for.
+#[cfg(feature = "__fuzzing")]
+pub(crate) fn forge(bytes: &mut [u8], fingerprint: u64, key: &Key) {
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    bytes[..4].copy_from_slice(&MAGIC);
+    bytes[4..8].copy_from_slice(&length.to_le_bytes());
+    bytes[FINGERPRINT].copy_from_slice(&fingerprint.to_le_bytes());
+    bytes[48..64].copy_from_slice(&key.digest().to_le_bytes());
+    let sum = checksum(bytes);
+    bytes[8..16].copy_from_slice(&sum.to_le_bytes());
+}
+
 /// What a MAC is of: an entry in front of it, as it is whatever becomes of its checksum and of due-at.
 fn content(covered: &[u8]) -> Content {
     Content::of([&covered[..8], &[0; 16], &covered[DUE_AT + 8..]])

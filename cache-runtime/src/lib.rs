@@ -29,6 +29,9 @@ mod flight;
 mod frame;
 mod freshness;
 mod functions;
+#[cfg(feature = "__fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gathering;
 mod handle;
 mod in_arc;
