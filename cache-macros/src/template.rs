@@ -257,7 +257,9 @@ fn joined(previous: &Placeholder, between: &str, next: &Placeholder) -> String {
     )
 }
 
+// By its path, as `tests/fuzz` includes this file from elsewhere.
 #[cfg(test)]
+#[path = "template/properties.rs"]
 mod properties;
 
 #[cfg(test)]

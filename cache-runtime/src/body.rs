@@ -232,11 +232,12 @@ pub(crate) async fn commit(
     let label = Label {
         life,
         fingerprint: request.fingerprint,
-        key_digest: request.key.digest(),
+        key: &request.key,
         written: product.written,
         compressed,
         none: product.none,
         stamps: &stamps,
+        integrity: request.cache.settings.integrity.as_ref(),
     };
     let sealed = entry::seal(&label, &payload);
     let (past_renewal, of_another) = (lease.is_past_renewal(), lease.is_of_another());

@@ -113,7 +113,6 @@ impl Cache {
         Self(Arc::new(Inner {
             store,
             namespace,
-            settings,
             functions: Functions::new(),
             flights: Flights::default(),
             refreshes: Refreshes::new(settings.refreshes),
@@ -121,6 +120,7 @@ impl Cache {
             work: Work::default(),
             left: LeftBehind::default(),
             alone: tokio::sync::Semaphore::new(MOST_ALONE),
+            settings,
         }))
     }
 

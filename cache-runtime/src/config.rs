@@ -9,6 +9,7 @@ use ::redis::IntoConnectionInfo;
 use crate::by_hand::Boxed;
 use crate::cache::Cache;
 use crate::error::{BuildError, BuildErrorKind};
+use crate::integrity::{self, Integrity};
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::store::redis::{Confirm, Limits, Location, Redis, Refusal, Service};
@@ -36,6 +37,7 @@ pub struct Builder {
     clearable: bool,
     tls: Tls,
     confirm: Option<Confirm>,
+    secrets: Secrets,
 }
 
 /// Whom it trusts, and by what it shows who it is; as PEM.
@@ -47,8 +49,15 @@ pub(crate) struct Tls {
     pub(crate) client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
+/// What entries are authenticated by, as it was given.
+#[derive(Clone, Default)]
+struct Secrets {
+    own: Option<Vec<u8>>,
+    accepted: Vec<Vec<u8>>,
+}
+
 /// What the rest of the runtime needs to know of the configuration.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     pub(crate) refreshes: usize,
@@ -56,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) clearable: bool,
     /// How long an invalidation may wait for replicas past its deadline.
     pub(crate) confirm: Duration,
+    /// Where entries carry a MAC, and are read only with one.
+    pub(crate) integrity: Option<Integrity>,
 }
 
 pub(crate) const MEMORY_CAPACITY: usize = 64 * 1024 * 1024;
@@ -73,6 +84,7 @@ impl Default for Builder {
             clearable: false,
             tls: Tls::default(),
             confirm: None,
+            secrets: Secrets::default(),
         }
     }
 }
@@ -85,6 +97,7 @@ impl Default for Settings {
             refreshes: builder.refreshes,
             clearable: false,
             confirm: Duration::ZERO,
+            integrity: None,
         }
     }
 }
@@ -213,6 +226,62 @@ impl Builder {
         self
     }
 
+    /// A secret by which entries are authenticated, for a server that others can write to. Default: none.
+    ///
+    /// Every entry that this cache writes then carries a MAC (keyed BLAKE3) of all that is in it and of its full key with the
+    /// namespace, and what is stored without a right one is a miss: it is removed, the body runs, and one warning for each
+    /// function tells of it. So nobody without the secret can have a cached function return what no body of that function
+    /// has computed for these arguments, and nobody can have it return anything past its `ttl`. What somebody who writes to
+    /// the server can do all the same, and how a secret is brought in, changed and taken out, says [In
+    /// operation](https://docs.rs/redis-cached/latest/redis_cached/docs/operations/).
+    ///
+    /// At least 32 bytes, from a random generator, taken as they are: text is not decoded, and nothing is trimmed. One line
+    /// of `openssl rand -hex 32` in an environment variable will do. All processes that share a namespace need the same
+    /// one; staging should have another than production. A process without it reads entries all the same, and checks
+    /// nothing.
+    ///
+    /// ```
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// use redis_cached::Cache;
+    ///
+    /// # let secret = "7c9e6d0b5a4f3e2d1c0b9a8f7e6d5c4b3a2f1e0d9c8b7a6f5e4d3c2b1a0f9e8d";
+    /// # /*
+    /// let secret = std::env::var("CACHE_INTEGRITY_KEY")?;
+    /// # */
+    /// let cache = Cache::builder().url("memory://").integrity_key(secret).build().await?;
+    /// # assert!(!format!("{cache:?}").contains("7c9e6d0b"));
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+    /// ```
+    pub fn integrity_key(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.secrets.own = Some(secret.into());
+        self
+    }
+
+    /// A further secret whose entries are read, and none written, while [`integrity_key`](Self::integrity_key) changes. May
+    /// be said four times. Default: none.
+    ///
+    /// To change a secret without a cold cache takes three deploys: accept the new one; write with the new one and accept the
+    /// old; and after the longest `ttl`, or at once where the old one is known to somebody, forget the old.
+    ///
+    /// ```
+    /// # async fn f() -> Result<(), redis_cached::BuildError> {
+    /// # use redis_cached::Cache;
+    /// # let (new, old) = ([7; 32], [8; 32]);
+    /// let cache = Cache::builder()
+    ///     .url("memory://")
+    ///     .integrity_key(new)
+    ///     .accept_integrity_key(old)
+    ///     .build()
+    ///     .await?;
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+    /// ```
+    pub fn accept_integrity_key(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.secrets.accepted.push(secret.into());
+        self
+    }
+
     /// Builds the cache and tries to connect.
     ///
     /// A server that can't be reached is no error: it may be starting, and until it is there the
@@ -241,6 +310,7 @@ impl Builder {
             refreshes: self.refreshes,
             clearable: self.clearable,
             confirm: self.confirm.map_or(Duration::ZERO, |confirm| confirm.within),
+            integrity: self.secrets.integrity(),
         };
         let store = match self.url.split_once("://") {
             Some(("memory", _)) => Store::Memory(Arc::new(Memory::new(self.memory_capacity))),
@@ -276,6 +346,7 @@ impl Builder {
             (1..=64).contains(&connections),
             "1 to 64",
         )?;
+        self.secrets.check()?;
         let day = Duration::from_secs(86_400);
         for (setting, value) in
             [("deadline", self.deadline), ("connect_timeout", self.connect_timeout)]
@@ -339,6 +410,36 @@ impl Builder {
     }
 }
 
+impl Secrets {
+    fn check(&self) -> Result<(), BuildErrorKind> {
+        let wrong =
+            |setting, value, allowed| Err(BuildErrorKind::Setting { setting, value, allowed });
+        let of_enough_bytes =
+            "at least 32 bytes of a random generator, as `openssl rand -hex 32` gives";
+        let is_short = |secret: &&Vec<u8>| secret.len() < integrity::SHORTEST_SECRET;
+        if let Some(short) = self.own.iter().find(is_short) {
+            return wrong("integrity_key", format!("{} bytes long", short.len()), of_enough_bytes);
+        }
+        if let Some(short) = self.accepted.iter().find(is_short) {
+            let value = format!("{} bytes long", short.len());
+            return wrong("accept_integrity_key", value, of_enough_bytes);
+        }
+        if self.accepted.len() > integrity::MOST_ACCEPTED {
+            let value = format!("said {} times", self.accepted.len());
+            return wrong("accept_integrity_key", value, "said four times at most");
+        }
+        if self.own.is_none() && !self.accepted.is_empty() {
+            let value = "said without `integrity_key`".to_owned();
+            return wrong("accept_integrity_key", value, "said beside the secret to write with");
+        }
+        Ok(())
+    }
+
+    fn integrity(&self) -> Option<Integrity> {
+        self.own.as_ref().map(|own| Integrity::new(own, &self.accepted))
+    }
+}
+
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
@@ -351,6 +452,7 @@ impl fmt::Debug for Builder {
             .field("memory_capacity", &self.memory_capacity)
             .field("clearable", &self.clearable)
             .field("confirm_by_replicas", &self.confirm)
+            .field("integrity", &self.secrets.own.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@
 //! |---:|---:|---|
 //! | 0 | 3 | magic `rce` |
 //! | 3 | 1 | format version, 1 |
-//! | 4 | 4 | length of header, stamps and payload together |
+//! | 4 | 4 | length of all that follows here, from the magic to the end |
 //! | 8 | 8 | checksum: XXH3-64 of everything else, with due-at counted as zero |
 //! | 16 | 8 | due-at: from here on a hit is stale; 0 after `expire` |
 //! | 24 | 8 | born-at: when the computation began |
@@ -15,11 +15,12 @@
 //! | 48 | 16 | XXH3-128 of the full key |
 //! | 64 | 1 | codec |
 //! | 65 | 1 | compression |
-//! | 66 | 1 | flags: 1 = `None`, 2 = an error |
+//! | 66 | 1 | flags: 1 = `None`, 2 = an error, 4 = with a MAC |
 //! | 67 | 1 | number of stamps, at most 32 |
 //! | 68 | 8 | end: until then it is kept, to be served if computing a new one fails; never before ttl-end |
 //! | 76 | | the stamps, one behind the other |
 //! | behind them | | payload |
+//! | at the end | 32 | where its flag is set: a MAC of everything else and of the full key (see `integrity.rs`), with due-at and checksum counted as zero; the checksum covers it |
 //!
 //! A stamp says which nonce a tag had before the computation began (see `tags.rs`):
 //!
@@ -40,6 +41,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::codec;
 use crate::codec::compression::Compressed;
+use crate::integrity::{Content, Integrity, MAC};
+use crate::key::Key;
 use crate::tags::{self, Stamp};
 
 pub(crate) const HEADER: usize = 76;
@@ -52,6 +55,7 @@ const STAMPS: usize = 67;
 const END: usize = 68;
 const FLAG_NONE: u8 = 1;
 const FLAG_ERROR: u8 = 2;
+const FLAG_MAC: u8 = 4;
 
 /// The moments of an entry's life, on the server's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +79,13 @@ impl Life {
 pub(crate) struct Label<'a> {
     pub(crate) life: Life,
     pub(crate) fingerprint: u64,
-    pub(crate) key_digest: u128,
+    pub(crate) key: &'a Key,
     pub(crate) written: Written,
     pub(crate) compressed: Compressed,
     pub(crate) none: bool,
     pub(crate) stamps: &'a [Stamp<'a>],
+    /// Where entries carry a MAC.
+    pub(crate) integrity: Option<&'a Integrity>,
 }
 
 /// What a payload is, and how it is written.
@@ -122,6 +128,10 @@ pub(crate) enum Found<'a> {
     /// Written by another function, type, version or format: not ours to use, nor to remove.
     Foreign,
     Damaged,
+    /// As a cache writes it, but for all that is known not one with this cache's secret, nor for this key.
+    Unauthenticated,
+    /// Past its end, with which Redis should have removed it.
+    Ended,
 }
 
 /// Enough of a stored string to recognise it again: its first bytes and its length.
@@ -157,22 +167,25 @@ impl Judged {
 pub(crate) fn seal(label: &Label<'_>, payload: &[u8]) -> Vec<u8> {
     let of_stamps: usize =
         label.stamps.iter().map(|stamp| 2 + stamp.name.len() + stamp.nonce.len()).sum();
-    let length = u32::try_from(HEADER + of_stamps + payload.len())
+    let of_mac = if label.integrity.is_some() { MAC } else { 0 };
+    let length = HEADER + of_stamps + payload.len() + of_mac;
+    let stored_length = u32::try_from(length)
         .expect("the codec refuses values above its limit, which is far below 4 GiB");
-    let mut out = Vec::with_capacity(HEADER + of_stamps + payload.len());
+    let mut out = Vec::with_capacity(length);
     out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&stored_length.to_le_bytes());
     out.extend_from_slice(&[0; 8]);
     out.extend_from_slice(&label.life.due_at.to_le_bytes());
     out.extend_from_slice(&label.life.born_at.to_le_bytes());
     out.extend_from_slice(&label.life.ttl_end.to_le_bytes());
     out.extend_from_slice(&label.fingerprint.to_le_bytes());
-    out.extend_from_slice(&label.key_digest.to_le_bytes());
+    out.extend_from_slice(&label.key.digest().to_le_bytes());
     let none = if label.none { FLAG_NONE } else { 0 };
     let error = if label.written.is_error { FLAG_ERROR } else { 0 };
+    let mac = if label.integrity.is_some() { FLAG_MAC } else { 0 };
     let count = one_byte(label.stamps.len(), tags::MOST);
     let (codec, compressed) = (label.written.codec.number(), label.compressed.number());
-    out.extend_from_slice(&[codec, compressed, none | error, count]);
+    out.extend_from_slice(&[codec, compressed, none | error | mac, count]);
     out.extend_from_slice(&label.life.end.to_le_bytes());
     for stamp in label.stamps {
         out.push(one_byte(stamp.name.len(), tags::LONGEST_NAME));
@@ -181,13 +194,22 @@ pub(crate) fn seal(label: &Label<'_>, payload: &[u8]) -> Vec<u8> {
         out.extend_from_slice(stamp.nonce);
     }
     out.extend_from_slice(payload);
+    if let Some(integrity) = label.integrity {
+        let mac = integrity.mac(label.key, content(&out));
+        out.extend_from_slice(&mac);
+    }
     let sum = checksum(&out);
     out[8..16].copy_from_slice(&sum.to_le_bytes());
     out
 }
 
-/// Finds the reader's own entry among the one or two that are stored.
-pub(crate) fn find(stored: &[u8], fingerprint: u64, key_digest: u128) -> Found<'_> {
+/// Finds the reader's own entry among the one or two that are stored. With `integrity` it has to prove who wrote it.
+pub(crate) fn find<'s>(
+    stored: &'s [u8],
+    fingerprint: u64,
+    key: &Key,
+    integrity: Option<&Integrity>,
+) -> Found<'s> {
     let mut rest = stored;
     for _ in 0..2 {
         let Some(entry) = split_first(rest) else {
@@ -196,7 +218,7 @@ pub(crate) fn find(stored: &[u8], fingerprint: u64, key_digest: u128) -> Found<'
             return if newer { Found::Foreign } else { Found::Damaged };
         };
         if u64_at(entry, FINGERPRINT.start) == fingerprint {
-            return open(entry, stored.len() - rest.len(), key_digest);
+            return open(entry, stored.len() - rest.len(), key, integrity);
         }
         rest = &rest[entry.len()..];
         if rest.is_empty() {
@@ -258,16 +280,21 @@ pub(crate) fn may_be_past(stored: &[u8], fingerprint: u64) -> bool {
     own(stored, fingerprint).is_some_and(|entry| end_of(entry) > ttl_end_of(entry))
 }
 
-fn open(entry: &[u8], offset: usize, key_digest: u128) -> Found<'_> {
+fn open<'s>(entry: &'s [u8], offset: usize, key: &Key, integrity: Option<&Integrity>) -> Found<'s> {
     let (Some(codec), Some(compressed)) =
         (codec::Id::from_number(entry[64]), Compressed::from_number(entry[65]))
     else {
         return Found::Foreign;
     };
-    let intact = u64_at(entry, 8) == checksum(entry) && entry[48..64] == key_digest.to_le_bytes();
-    let stamps = split_stamps(entry).filter(|_| intact);
-    let Some((stamps, payload)) = stamps else { return Found::Damaged };
-    let payload_at = entry.len() - payload.len();
+    let intact = u64_at(entry, 8) == checksum(entry) && entry[48..64] == key.digest().to_le_bytes();
+    let Some((covered, mac)) = split_mac(entry).filter(|_| intact) else { return Found::Damaged };
+    let Some((stamps, payload)) = split_stamps(covered) else { return Found::Damaged };
+    if let Some(integrity) = integrity
+        && !mac.is_some_and(|mac| integrity.accepts(key, content(covered), mac))
+    {
+        return Found::Unauthenticated;
+    }
+    let payload_at = covered.len() - payload.len();
     Found::Usable(Entry {
         life: Life {
             due_at: u64_at(entry, DUE_AT),
@@ -279,8 +306,17 @@ fn open(entry: &[u8], offset: usize, key_digest: u128) -> Found<'_> {
         compressed,
         stamps,
         payload,
-        place: offset + payload_at..offset + entry.len(),
+        place: offset + payload_at..offset + covered.len(),
     })
+}
+
+/// An entry without its MAC, and that, if it has one; `None` where there is no room for what its flags say.
+fn split_mac(entry: &[u8]) -> Option<(&[u8], Option<&[u8; MAC]>)> {
+    if entry[FLAGS] & FLAG_MAC == 0 {
+        return Some((entry, None));
+    }
+    let (covered, mac) = entry.split_last_chunk()?;
+    (covered.len() >= HEADER).then_some((covered, Some(mac)))
 }
 
 /// The stamps of an entry and its payload; `None` where they are not as any entry has them.
@@ -324,6 +360,23 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut eight = [0; 8];
     eight.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(eight)
+}
+
+/// Makes of any bytes, a header at least, an entry that all but a MAC speaks for.
+#[cfg(feature = "__fuzzing")]
+pub(crate) fn forge(bytes: &mut [u8], fingerprint: u64, key: &Key) {
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    bytes[..4].copy_from_slice(&MAGIC);
+    bytes[4..8].copy_from_slice(&length.to_le_bytes());
+    bytes[FINGERPRINT].copy_from_slice(&fingerprint.to_le_bytes());
+    bytes[48..64].copy_from_slice(&key.digest().to_le_bytes());
+    let sum = checksum(bytes);
+    bytes[8..16].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// What a MAC is of: an entry in front of it, as it is whatever becomes of its checksum and of due-at.
+fn content(covered: &[u8]) -> Content {
+    Content::of([&covered[..8], &[0; 16], &covered[DUE_AT + 8..]])
 }
 
 fn checksum(entry: &[u8]) -> u64 {

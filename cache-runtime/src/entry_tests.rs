@@ -1,20 +1,33 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
 
 const MINE: u64 = 11;
 const THEIRS: u64 = 22;
-const KEY: u128 = 0xABCD;
+
+fn key_of(id: u32) -> Key {
+    let segments = [crate::private::literal("user:"), crate::private::value(&id)];
+    Key::render("ns", &segments).unwrap()
+}
+
+static KEY: LazyLock<Key> = LazyLock::new(|| key_of(42));
+
+fn find(stored: &[u8], fingerprint: u64) -> Found<'_> {
+    super::find(stored, fingerprint, &KEY, None)
+}
 
 fn label(fingerprint: u64) -> Label<'static> {
     Label {
         life: Life { born_at: 1_000, due_at: 2_000, ttl_end: 3_000, end: 4_000 },
         fingerprint,
-        key_digest: KEY,
+        key: &KEY,
         written: Written { codec: codec::Id::Bincode, is_error: false },
         compressed: Compressed::Not,
         none: false,
         stamps: &[],
+        integrity: None,
     }
 }
 
@@ -23,16 +36,16 @@ fn sealed(fingerprint: u64, payload: &[u8]) -> Vec<u8> {
 }
 
 fn payload(stored: &[u8]) -> Option<&[u8]> {
-    match find(stored, MINE, KEY) {
+    match find(stored, MINE) {
         Found::Usable(entry) => Some(entry.payload),
-        Found::Foreign | Found::Damaged => None,
+        _ => None,
     }
 }
 
 #[test]
 fn an_entry_reads_back() {
     let stored = sealed(MINE, b"value");
-    let Found::Usable(entry) = find(&stored, MINE, KEY) else { panic!("not usable") };
+    let Found::Usable(entry) = find(&stored, MINE) else { panic!("not usable") };
     assert_eq!(entry.payload, b"value");
     assert_eq!(entry.life, label(MINE).life);
     assert_eq!(entry.written, label(MINE).written);
@@ -44,7 +57,7 @@ fn a_stored_error_is_known_as_one() {
         let written = Written { codec: codec::Id::MsgPack, is_error };
         let stored = seal(&Label { written, none, ..label(MINE) }, b"payload");
         assert_eq!(stored[FLAGS], flags);
-        let Found::Usable(entry) = find(&stored, MINE, KEY) else { panic!("not usable") };
+        let Found::Usable(entry) = find(&stored, MINE) else { panic!("not usable") };
         assert_eq!(entry.written, written);
     }
 }
@@ -52,9 +65,9 @@ fn a_stored_error_is_known_as_one() {
 #[test]
 fn each_of_two_readers_finds_its_own() {
     let both = [sealed(THEIRS, b"theirs"), sealed(MINE, b"mine")].concat();
-    let Found::Usable(entry) = find(&both, MINE, KEY) else { panic!("not usable") };
+    let Found::Usable(entry) = find(&both, MINE) else { panic!("not usable") };
     assert_eq!((entry.payload, &both[entry.place]), (&b"mine"[..], &b"mine"[..]));
-    assert!(matches!(find(&both, 33, KEY), Found::Foreign));
+    assert!(matches!(find(&both, 33), Found::Foreign));
     assert_eq!(other_than(&both, MINE), Some(&sealed(THEIRS, b"theirs")[..]));
     assert_eq!(other_than(&both, THEIRS), Some(&sealed(MINE, b"mine")[..]));
     assert_eq!(other_than(&sealed(MINE, b"mine"), MINE), None);
@@ -88,7 +101,7 @@ fn stamps_read_back_and_the_payload_stands_behind_them() {
             let mine = stamped(MINE, stamps, b"value");
             assert_eq!(split_first(&mine).map(<[u8]>::len), Some(mine.len()));
             for stored in [[&mine, behind].concat(), [behind, &mine].concat()] {
-                let Found::Usable(entry) = find(&stored, MINE, KEY) else { panic!("not usable") };
+                let Found::Usable(entry) = find(&stored, MINE) else { panic!("not usable") };
                 assert_eq!(entry.stamps.collect::<Vec<_>>(), stamps);
                 assert_eq!((entry.payload, &stored[entry.place]), (&b"value"[..], &b"value"[..]));
                 assert_eq!(due_offsets(&stored).count(), if behind.is_empty() { 1 } else { 2 });
@@ -106,7 +119,7 @@ fn an_entry_without_stamps_is_what_it_was_before_there_were_any() {
 
 #[test]
 fn c6_stamps_that_no_entry_has_are_damage() {
-    assert!(matches!(find(&forged(1, b"\x01\x01ab"), MINE, KEY), Found::Usable(_)));
+    assert!(matches!(find(&forged(1, b"\x01\x01ab"), MINE), Found::Usable(_)));
     let too_many: Vec<u8> = b"\x01\x01ab".repeat(33);
     for (count, behind) in [
         (1, &b""[..]),
@@ -122,24 +135,24 @@ fn c6_stamps_that_no_entry_has_are_damage() {
         (255, &too_many),
     ] {
         let stored = forged(count, behind);
-        assert!(matches!(find(&stored, MINE, KEY), Found::Damaged), "{count} {behind:?}");
+        assert!(matches!(find(&stored, MINE), Found::Damaged), "{count} {behind:?}");
     }
 }
 
 #[test]
 fn another_key_codec_compression_or_format_is_a_miss() {
     let stored = sealed(MINE, b"value");
-    assert!(matches!(find(&stored, MINE, KEY + 1), Found::Damaged));
+    assert!(matches!(super::find(&stored, MINE, &key_of(43), None), Found::Damaged));
     let mut unknown_codec = stored.clone();
     unknown_codec[64] = 99;
-    assert!(matches!(find(&unknown_codec, MINE, KEY), Found::Foreign));
+    assert!(matches!(find(&unknown_codec, MINE), Found::Foreign));
     let mut unknown_compression = stored.clone();
     unknown_compression[65] = 99;
-    assert!(matches!(find(&unknown_compression, MINE, KEY), Found::Foreign));
+    assert!(matches!(find(&unknown_compression, MINE), Found::Foreign));
     let mut newer_format = stored.clone();
     newer_format[3] = 2;
-    assert!(matches!(find(&newer_format, MINE, KEY), Found::Foreign));
-    assert!(matches!(find(b"somebody else's text", MINE, KEY), Found::Damaged));
+    assert!(matches!(find(&newer_format, MINE), Found::Foreign));
+    assert!(matches!(find(b"somebody else's text", MINE), Found::Damaged));
 }
 
 #[test]
@@ -151,7 +164,7 @@ fn expire_patches_every_entry_and_leaves_the_checksum_right() {
         both[at..at + 8].fill(0);
     }
     for fingerprint in [MINE, THEIRS] {
-        let Found::Usable(entry) = find(&both, fingerprint, KEY) else { panic!("not usable") };
+        let Found::Usable(entry) = find(&both, fingerprint) else { panic!("not usable") };
         assert_eq!(entry.life.due_at, 0);
     }
 }
@@ -167,6 +180,130 @@ fn what_was_judged_is_recognised_and_anything_else_is_not() {
     assert_eq!(Judged::of(b"short").head(), b"short");
 }
 
+fn integrity_of(own: u8, accepted: &[u8]) -> Integrity {
+    let accepted: Vec<_> = accepted.iter().map(|&secret| vec![secret; 32]).collect();
+    Integrity::new(&[own; 32], &accepted)
+}
+
+static WITH: LazyLock<Integrity> = LazyLock::new(|| integrity_of(1, &[]));
+
+fn authentic(fingerprint: u64, payload: &[u8]) -> Vec<u8> {
+    let stamps = &[stamp(b"team:7", b"n.1")];
+    seal(&Label { stamps, integrity: Some(&WITH), ..label(fingerprint) }, payload)
+}
+
+fn find_authentic<'s>(stored: &'s [u8], integrity: &Integrity) -> Found<'s> {
+    super::find(stored, MINE, &KEY, Some(integrity))
+}
+
+/// As a writer makes it who knows the format and not the secret.
+fn with_a_right_checksum(mut entry: Vec<u8>) -> Vec<u8> {
+    let length = u32::try_from(entry.len()).unwrap();
+    entry[4..8].copy_from_slice(&length.to_le_bytes());
+    let sum = checksum(&entry);
+    entry[8..16].copy_from_slice(&sum.to_le_bytes());
+    entry
+}
+
+#[test]
+fn an_authentic_entry_is_read_with_its_secret_and_without_any() {
+    let mine = authentic(MINE, b"value");
+    assert_eq!((mine.len(), mine[FLAGS]), (HEADER + 11 + 5 + MAC, FLAG_MAC));
+    for stored in [
+        mine.clone(),
+        [mine.clone(), sealed(THEIRS, b"theirs")].concat(),
+        [authentic(THEIRS, b"theirs"), mine].concat(),
+    ] {
+        for found in [find_authentic(&stored, &WITH), find(&stored, MINE)] {
+            let Found::Usable(entry) = found else { panic!("not usable") };
+            assert_eq!((entry.payload, &stored[entry.place]), (&b"value"[..], &b"value"[..]));
+            assert_eq!(entry.stamps.count(), 1);
+        }
+    }
+}
+
+#[test]
+fn c6_what_somebody_without_the_secret_makes_is_not_authentic() {
+    let mine = authentic(MINE, b"value");
+    let without_mac = {
+        let mut entry = mine[..mine.len() - MAC].to_vec();
+        entry[FLAGS] = 0;
+        entry
+    };
+    let of_another_key = {
+        let mut entry =
+            seal(&Label { key: &key_of(43), integrity: Some(&WITH), ..label(MINE) }, b"value");
+        entry[48..64].copy_from_slice(&KEY.digest().to_le_bytes());
+        entry
+    };
+    let of_another_function = {
+        let mut entry = authentic(THEIRS, b"value");
+        entry[FINGERPRINT].copy_from_slice(&MINE.to_le_bytes());
+        entry
+    };
+    let of_another_secret = {
+        let integrity = &integrity_of(2, &[]);
+        seal(&Label { integrity: Some(integrity), ..label(MINE) }, b"value")
+    };
+    // The header has a digest of the key, not a cryptographic one: the MAC must not rely on it.
+    let of_a_key_of_equal_digest = {
+        let covered = &mine[..mine.len() - MAC];
+        [covered, &WITH.mac(&key_of(43), content(covered))].concat()
+    };
+    for (what, forged) in [
+        ("a MAC for another key", of_a_key_of_equal_digest),
+        ("without a MAC", without_mac.clone()),
+        ("a MAC of zeros", [&mine[..mine.len() - MAC], &[0; MAC]].concat()),
+        ("a MAC that is payload", [without_mac, vec![0; MAC]].concat()),
+        ("another key's", of_another_key),
+        ("another function's", of_another_function),
+        ("another secret's", of_another_secret),
+    ] {
+        for behind in [&b""[..], &authentic(THEIRS, b"theirs")] {
+            let stored = [&with_a_right_checksum(forged.clone()), behind].concat();
+            let found = find_authentic(&stored, &WITH);
+            assert!(matches!(found, Found::Unauthenticated), "{what}: {found:?}");
+        }
+    }
+    let mut no_room = sealed(MINE, b"value");
+    no_room[FLAGS] = FLAG_MAC;
+    let no_room = with_a_right_checksum(no_room);
+    assert!(matches!(find_authentic(&no_room, &WITH), Found::Damaged));
+    assert!(matches!(find(&no_room, MINE), Found::Damaged));
+}
+
+#[test]
+fn c6_every_bit_of_an_authentic_entry_counts_but_those_of_due_at() {
+    let mine = authentic(MINE, b"value");
+    for bit in 0..mine.len() * 8 {
+        let at = bit / 8;
+        let mut flipped = mine.clone();
+        flipped[at] ^= 1 << (bit % 8);
+        // The length has to be right to get as far as the MAC, and so has the checksum.
+        if !(4..16).contains(&at) {
+            flipped = with_a_right_checksum(flipped);
+        }
+        let usable = matches!(find_authentic(&flipped, &WITH), Found::Usable(_));
+        assert_eq!(usable, (DUE_AT..DUE_AT + 8).contains(&at), "bit {bit}");
+    }
+}
+
+#[test]
+fn secrets_change_one_after_the_other() {
+    let [old, new] = [integrity_of(1, &[]), integrity_of(2, &[])];
+    let [old_too, new_too] = [integrity_of(2, &[9, 1]), integrity_of(1, &[2])];
+    let by = |integrity| seal(&Label { integrity: Some(integrity), ..label(MINE) }, b"value");
+    let usable =
+        |stored: &[u8], integrity| matches!(find_authentic(stored, integrity), Found::Usable(_));
+    assert_eq!(by(&old), by(&new_too), "what is accepted is not written");
+    for (reader, of_old, of_new) in
+        [(&old, true, false), (&new_too, true, true), (&old_too, true, true), (&new, false, true)]
+    {
+        assert_eq!(usable(&by(&old), reader), of_old, "{reader:?}");
+        assert_eq!(usable(&by(&new), reader), of_new, "{reader:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_stamps_read_back(
@@ -177,7 +314,7 @@ proptest! {
     ) {
         let stamps: Vec<Stamp<'_>> = stamps.iter().map(|(name, nonce)| stamp(name, nonce)).collect();
         let stored = stamped(MINE, &stamps, &value);
-        let Found::Usable(entry) = find(&stored, MINE, KEY) else { panic!("not usable") };
+        let Found::Usable(entry) = find(&stored, MINE) else { panic!("not usable") };
         prop_assert_eq!(entry.stamps.collect::<Vec<_>>(), stamps);
         prop_assert_eq!(entry.payload, &value[..]);
     }
@@ -187,14 +324,14 @@ proptest! {
         count in any::<u8>(), behind in proptest::collection::vec(prop_oneof![0u8..4, any::<u8>()], 0..300),
     ) {
         let stored = forged(count, &behind);
-        match find(&stored, MINE, KEY) {
+        match find(&stored, MINE) {
             Found::Usable(entry) => {
                 prop_assert_eq!(&stored[entry.place.clone()], entry.payload);
                 prop_assert_eq!(entry.stamps.count(), usize::from(count));
                 prop_assert!(count <= 32);
             }
             Found::Damaged => {}
-            Found::Foreign => prop_assert!(false, "it is this function's"),
+            other => prop_assert!(false, "it is this function's: {other:?}"),
         }
     }
 

@@ -20,8 +20,8 @@ pub(crate) enum Freshness {
 /// `now` is the latest that the server's clock may show; `None` where it is unknown.
 ///
 /// Doubt counts as past: a refresh too early costs one body, a refresh too late costs the promise
-/// that a hot key never runs cold. The end of `ttl` is asked only of what is kept beyond it: of all else the
-/// server enforces it.
+/// that a hot key never runs cold. The end of `ttl` is asked only of what is kept beyond it: of all else the server
+/// enforces it, and where others write to the server, [`has_ended`].
 ///
 /// `refreshes` is the reader's: `expire` reaches all entries under a key, and another function's may
 /// have a window where this one's has none.
@@ -42,6 +42,11 @@ pub(crate) fn judge(
         Some(now) if now < life.due_at => Freshness::Fresh,
         _ => Freshness::Stale,
     }
+}
+
+/// Whether an entry is at its end, for those who do not leave that to the server. Here as well doubt counts as past.
+pub(crate) fn has_ended(life: &Life, now: Option<u64>) -> bool {
+    now.is_none_or(|now| now >= life.end)
 }
 
 /// Whether the computation of an entry began longer ago than `max_age`. Here as well doubt counts as past.
@@ -124,6 +129,14 @@ mod tests {
                 expected,
                 "{life:?} at {now:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_entry_has_ended_at_its_end_and_whenever_time_is_in_doubt() {
+        let life = Life { born_at: 100, due_at: 200, ttl_end: 300, end: 400 };
+        for (now, expected) in [(Some(399), false), (Some(400), true), (None, true)] {
+            assert_eq!(has_ended(&life, now), expected, "{now:?}");
         }
     }
 

@@ -29,9 +29,13 @@ mod flight;
 mod frame;
 mod freshness;
 mod functions;
+#[cfg(feature = "__fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gathering;
 mod handle;
 mod in_arc;
+mod integrity;
 mod invalidate;
 mod journal;
 mod kept;
@@ -81,5 +85,7 @@ pub use writing::{ByTag, Invalidated};
 
 #[cfg(test)]
 mod clearing_tests;
+#[cfg(test)]
+mod integrity_tests;
 #[cfg(test)]
 mod model;

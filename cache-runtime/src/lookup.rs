@@ -308,6 +308,11 @@ fn classify(
             }
             return miss("entry of another function or type");
         }
+        Found::Ended => return miss("past its end"),
+        Found::Unauthenticated => {
+            telemetry::warn_once(request.site, Warning::Unauthenticated, "");
+            return Classified::Damaged(judged);
+        }
         Found::Damaged => return Classified::Damaged(judged),
     };
     let standing = seen.standing(request, &found);

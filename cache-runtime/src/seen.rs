@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 use crate::entry::{self, Entry, Found};
+use crate::freshness;
 use crate::key::Key;
 use crate::request::Request;
 use crate::store::StoreError;
@@ -54,11 +55,12 @@ pub(crate) async fn see(request: &Request, deadline: Instant) -> Result<Seen<'_>
         let nonces = store.nonces(&unasked, deadline).await?;
         seen.complete(request, unasked, nonces);
     }
-    // Whether it is past its ttl only the clock can tell, and doubt would count as past.
-    if entry::may_be_past(&seen.stored, request.fingerprint)
-        && store.latest_now(&request.key).is_none()
-    {
-        store.learn_now(&request.key, deadline).await?;
+    // Whether it is past its ttl only the clock can tell, where it is kept for longer and where others write to the server;
+    // and doubt would count as past.
+    let asks = request.cache.settings.integrity.is_some()
+        || entry::may_be_past(&seen.stored, request.fingerprint);
+    if asks && store.latest_now(&request.key).is_none() {
+        store.learn_time(&request.key, deadline).await?;
     }
     Ok(seen)
 }
@@ -111,7 +113,16 @@ impl Seen<'_> {
     }
 
     pub(crate) fn find(&self, request: &Request) -> Found<'_> {
-        entry::find(&self.stored, request.fingerprint, request.key.digest())
+        let integrity = request.cache.settings.integrity.as_ref();
+        let found = entry::find(&self.stored, request.fingerprint, &request.key, integrity);
+        // Without integrity the server's own clock removes what has ended.
+        if integrity.is_some()
+            && let Found::Usable(entry) = &found
+            && freshness::has_ended(&entry.life, request.cache.store.latest_now(&request.key))
+        {
+            return Found::Ended;
+        }
+        found
     }
 
     /// What an entry that was found here is by its tags.

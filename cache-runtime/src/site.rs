@@ -160,6 +160,7 @@ pub(crate) enum Warning {
     Overdue,
     Clash,
     Tags,
+    Unauthenticated,
 }
 
 impl Extras {

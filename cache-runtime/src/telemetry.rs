@@ -134,6 +134,9 @@ pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
         Warning::Tags => {
             "the value's tags can't be kept, so it is not stored, and every call runs the body"
         }
+        Warning::Unauthenticated => {
+            "an entry is not one that a cache with this `integrity_key` has written for its key, so it is removed and the body runs; some process has another secret or none, or somebody else writes to the server"
+        }
         Warning::Put => {
             "a value that a function has written is not put, and its entry is invalidated"
         }

@@ -11,6 +11,9 @@ mod asking;
 mod body;
 mod cache;
 mod directives;
+#[cfg(feature = "__fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handling;
 mod names;
 mod resources;

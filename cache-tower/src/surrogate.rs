@@ -96,7 +96,7 @@ impl SurrogateKeys {
         self
     }
 
-    fn label(&self, names: Option<Vec<String>>, headers: &mut HeaderMap) {
+    pub(crate) fn label(&self, names: Option<Vec<String>>, headers: &mut HeaderMap) {
         let keys: Option<Vec<String>> = names.map(|names| {
             let wanted = |name: &&String| {
                 !names::is_internal(name)

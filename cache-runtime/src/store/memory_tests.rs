@@ -21,10 +21,10 @@ fn ending(store: &Memory, fingerprint: u64, payload: &[u8], after: u64, kept: u6
     let (ttl_end, end) = (now + after, now + after + kept);
     let life = Life { born_at: now, due_at: now + after / 2, ttl_end, end };
     let written = Written { codec: codec::Id::Bincode, is_error: false };
-    let key_digest = key().digest();
+    let key = &key();
     let compressed = Compressed::Not;
-    let label =
-        Label { life, fingerprint, key_digest, written, compressed, none: false, stamps: &[] };
+    let (none, stamps, integrity) = (false, &[][..], None);
+    let label = Label { life, fingerprint, key, written, compressed, none, stamps, integrity };
     entry::seal(&label, payload)
 }
 

@@ -456,11 +456,11 @@ impl Store {
         }
     }
 
-    /// Has [`latest_now`](Self::latest_now) know the time.
-    pub(crate) async fn learn_now(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
+    /// Asks for the server's time, so that [`latest_now`](Self::latest_now) knows it.
+    pub(crate) async fn learn_time(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
         match self {
             Self::Memory(_) => Ok(()),
-            Self::Redis(store) => store.learn_now(key, deadline).await,
+            Self::Redis(store) => store.learn_time(key, deadline).await,
         }
     }
 

@@ -6,6 +6,7 @@
 mod contract;
 mod damage;
 mod deploys;
+mod integrity;
 mod outages;
 mod priming;
 mod processes;

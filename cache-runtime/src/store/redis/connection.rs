@@ -816,11 +816,17 @@ mod tests {
         let at = Location::Server(Box::new(info));
         let link = Link::new(at, limits, &Tls::default(), None).expect("it connects later");
         let pool = link.pool().expect("there is a runtime");
-        while pool.admission() == Admission::Admitted {
-            pool.unanswered(Admission::Admitted);
+        let reads = Sending::REPEATABLE;
+        let writes = Sending { may: May::Write, ..reads };
+        for sending in [reads, writes] {
+            while pool.admission(sending) == Admission::Admitted {
+                pool.unanswered(sending, Admission::Admitted);
+            }
+            assert_eq!(pool.admission(sending), Admission::Refused);
         }
-        assert_eq!(pool.admission(), Admission::Refused);
         link.endpoint.epoch.end(0);
-        assert_eq!(pool.admission(), Admission::Admitted);
+        for sending in [reads, writes] {
+            assert_eq!(pool.admission(sending), Admission::Admitted);
+        }
     }
 }

@@ -302,14 +302,13 @@ impl Redis {
     }
 
     /// Asks for the server's time.
-    pub(crate) async fn learn_now(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
+    pub(crate) async fn learn_time(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
         let pool = self.link.pool()?;
         let sent = Instant::now();
         let time = ::redis::cmd("TIME");
         let reply = self.link.send(&pool, key.lane(pool.lanes()), &time, deadline).await?;
-        let (seconds, micros): (u64, u64) = ::redis::from_redis_value(reply).map_err(|_| {
-            StoreError::Server("unexpected reply to a question for the time".to_owned())
-        })?;
+        let (seconds, micros): (u64, u64) = ::redis::from_redis_value(reply)
+            .map_err(|_| StoreError::Server("unexpected reply about the time".to_owned()))?;
         pool.clock.sample(sent, seconds * 1000 + micros / 1000);
         Ok(())
     }
@@ -418,11 +417,12 @@ impl Redis {
         let label = Label {
             life: Life { born_at, due_at: ttl_end, ttl_end, end: ttl_end },
             fingerprint: 0,
-            key_digest: probe.digest(),
+            key: probe,
             written: Written { codec: codec::Id::Bincode, is_error: false },
             compressed: Compressed::Not,
             none: false,
             stamps: &[],
+            integrity: None,
         };
         let sealed = entry::seal(&label, &[]);
         self.commit(probe, &granted.content, &sealed, false, deadline).await?;
