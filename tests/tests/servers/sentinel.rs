@@ -279,7 +279,9 @@ async fn c5_sentinels_that_were_set_up_anew_are_believed() {
     let (cache, gate) = (connect_hastily(&service.url()).await, Gate::open());
     works_again(&cache, &gate).await;
     let Service { servers, sentinels } = &mut service;
-    sentinels.iter_mut().for_each(|sentinel| sentinel.restart_anew(&servers[1]));
+    for sentinel in sentinels {
+        sentinel.restart_anew(&servers[1]);
+    }
     order(&mut servers[1].cli().await, "CLIENT KILL TYPE normal SKIPME yes").await;
     works_again(&cache, &gate).await;
 }

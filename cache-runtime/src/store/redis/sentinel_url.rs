@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn sentinels_service_and_database() {
         let service = parsed("redis-sentinel://a,b:7000,[::1],[::1]:7/shop");
-        assert_eq!(addresses(&service), ["a:26379", "b:7000", "[::1]:26379", "[::1]:7"]);
+        assert_eq!(addresses(&service), ["a:26379", "b:7000", "::1:26379", "::1:7"]);
         assert_eq!((&*service.name, service.master.redis_settings().db()), ("shop", 0));
         for url in ["redis-sentinel://a/shop/3", "redis-sentinel://a/shop/3/"] {
             assert_eq!(parsed(url).master.redis_settings().db(), 3);
