@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{ConnectionAddr, IntoConnectionInfo};
+use ::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 use crate::by_hand::Boxed;
 use crate::cache::Cache;
@@ -85,6 +85,10 @@ impl Builder {
     ///
     /// `redis://[user:password@]host[:port][/db]`, `rediss://…` for TLS (with the feature `tls`),
     /// `unix:///path/to.sock[?db=1]`, or `memory://` for an embedded store inside this process.
+    ///
+    /// A Redis Cluster is `redis-cluster://[user:password@]host[:port][,host[:port]…]`, `rediss-cluster://…` for TLS. Any
+    /// of the nodes that are named has to answer; the others are found by it, at the addresses that the cluster
+    /// announces.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
         self
@@ -96,7 +100,8 @@ impl Builder {
         self
     }
 
-    /// How many multiplexed connections each tokio runtime opens, 1 to 64. Default: 4.
+    /// How many multiplexed connections each tokio runtime opens, 1 to 64; to a cluster so many to each master. Default:
+    /// 4.
     ///
     /// One more carries the reads of leases that somebody waits for.
     pub fn connections(mut self, connections: usize) -> Self {
@@ -199,13 +204,14 @@ impl Builder {
             Some(("redis" | "unix" | "redis+unix" | "valkey", _)) => {
                 Store::Redis(Box::new(self.connect().await?))
             }
-            Some(("rediss", _)) if cfg!(feature = "tls") => {
+            Some(("redis-cluster", _)) => Store::Redis(Box::new(self.connect().await?)),
+            Some(("rediss" | "rediss-cluster", _)) if cfg!(feature = "tls") => {
                 Store::Redis(Box::new(self.connect().await?))
             }
-            Some(("rediss", _)) => {
+            Some(("rediss" | "rediss-cluster", _)) => {
                 return Err(self.bad_url("it needs the feature `tls` of `redis-cached`").into());
             }
-            Some(("redis-sentinel" | "redis-cluster", _)) => {
+            Some(("redis-sentinel", _)) => {
                 return Err(self.bad_url("this scheme is not supported yet").into());
             }
             _ => return Err(self.bad_url("its scheme is not known").into()),
@@ -241,19 +247,32 @@ impl Builder {
 
     async fn connect(&self) -> Result<Redis, BuildErrorKind> {
         tokio::runtime::Handle::try_current().map_err(|_| BuildErrorKind::NoRuntime)?;
-        let info = self
-            .url
-            .as_str()
-            .into_connection_info()
-            .map_err(|error| self.bad_url(&error.to_string()))?;
         let limits = Limits {
             connections: self.connections,
             deadline: self.deadline,
             connect: self.connect_timeout,
         };
-        let speaks_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         let url = redact(&self.url);
-        let redis = Redis::new(info, limits, &self.tls).map_err(|error| {
+        let of_nodes = urls_of_nodes(&self.url);
+        let infos = match &of_nodes {
+            Some(urls) => urls.iter().map(|url| url.as_str().into_connection_info()).collect(),
+            None => self.url.as_str().into_connection_info().map(|info| vec![info]),
+        };
+        let infos: Vec<ConnectionInfo> = infos.map_err(|error| self.bad_url(&error.to_string()))?;
+        if of_nodes.is_some() && infos.iter().any(|info| info.redis_settings().db() != 0) {
+            return Err(
+                self.bad_url("a cluster has no databases: leave out what stands behind the `/`")
+            );
+        }
+        let speaks_tls =
+            infos.iter().any(|info| matches!(info.addr(), ConnectionAddr::TcpTls { .. }));
+        let redis = match of_nodes {
+            Some(_) => Redis::cluster(infos, limits, &self.tls),
+            None => {
+                Redis::one(infos.into_iter().next().expect("one was parsed"), limits, &self.tls)
+            }
+        };
+        let redis = redis.map_err(|error| {
             let why = error.to_string();
             if speaks_tls {
                 BuildErrorKind::Certificate { url: url.clone(), why }
@@ -266,6 +285,7 @@ impl Builder {
             Err(Refusal::Authentication(why)) => Err(BuildErrorKind::Authentication { url, why }),
             Err(Refusal::Permission(why)) => Err(BuildErrorKind::Permission { url, why }),
             Err(Refusal::Certificate(why)) => Err(BuildErrorKind::Certificate { url, why }),
+            Err(Refusal::Url(why)) => Err(self.bad_url(why)),
             Err(Refusal::Other(why)) => Err(BuildErrorKind::Server { url, why }),
             Err(Refusal::Unreachable(why)) => {
                 tracing::debug!(target: "redis_cached", url, why, "built without the store");
@@ -294,6 +314,20 @@ impl fmt::Debug for Builder {
     }
 }
 
+/// Of `redis-cluster://user:password@one:7000,two/` a url for each node that it names, as for a server; `None` where it
+/// names a server.
+fn urls_of_nodes(url: &str) -> Option<Vec<String>> {
+    let (scheme, rest) = url.split_once("://")?;
+    let scheme = scheme.strip_suffix("-cluster")?;
+    // The last one: a password may hold an `@`.
+    let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(user, rest)| (user, rest));
+    let at = if user.is_empty() { "" } else { "@" };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (hosts, behind) = rest.split_at(end);
+    let of_node = |host: &str| format!("{scheme}://{user}{at}{host}{behind}");
+    Some(hosts.split(',').map(of_node).collect())
+}
+
 /// Replaces everything between `//` and the last `@`, and every query, by `***`.
 ///
 /// Coarse on purpose: it must hold for a url that does not parse as well.
@@ -315,6 +349,30 @@ fn redact(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_of_a_cluster_names_nodes() {
+        for (url, expected) in [
+            ("redis-cluster://a", &["redis://a"][..]),
+            ("redis-cluster://a:7000,b/", &["redis://a:7000/", "redis://b/"]),
+            (
+                "rediss-cluster://u:p,@,@a:1,[::1]:2",
+                &["rediss://u:p,@,@a:1", "rediss://u:p,@,@[::1]:2"],
+            ),
+            (
+                "redis-cluster://a,b?protocol=resp3",
+                &["redis://a?protocol=resp3", "redis://b?protocol=resp3"],
+            ),
+            ("redis-cluster://", &["redis://"]),
+            ("redis-cluster://a,", &["redis://a", "redis://"]),
+        ] {
+            let urls = urls_of_nodes(url).expect("it is one");
+            assert_eq!(urls, expected, "{url}");
+        }
+        for url in ["redis://a,b", "unix:///a", "memory://", "redis-cluster", ""] {
+            assert_eq!(urls_of_nodes(url), None, "{url}");
+        }
+    }
 
     #[test]
     fn a_redacted_url_holds_no_secret() {

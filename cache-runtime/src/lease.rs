@@ -10,6 +10,7 @@ use crate::by_hand::Boxed;
 use crate::cache::Inner;
 use crate::entry::Judged;
 use crate::faults::{self, Fault};
+use crate::freshness::millis;
 use crate::journal::{Of, Position};
 use crate::key::Key;
 use crate::store::{Claim, Commit, Granted, Old, Seize, StoreError, Take};
@@ -35,6 +36,8 @@ pub(crate) fn life_of_tags(ttl: Duration) -> Duration {
 pub(crate) struct Began {
     /// The server's time: what the body has read is at most this old.
     pub(crate) born_at: u64,
+    /// By the clock of this process, when it had not begun yet: that tells how old it is to a server of another clock.
+    before: Instant,
     /// Where the journals were, as far as that was asked.
     tags: Option<Position>,
     keys: Option<Position>,
@@ -43,9 +46,10 @@ pub(crate) struct Began {
 impl Began {
     /// Where the journals are now, for a body that begins behind this.
     pub(crate) async fn now(cache: &Inner, deadline: Instant) -> Result<Self, StoreError> {
+        let before = Instant::now();
         let position = |of| cache.store.position(of, &cache.namespace, deadline);
         let (tags, keys) = tokio::try_join!(position(Of::Tags), position(Of::Keys))?;
-        Ok(Self { born_at: keys.server_ms, tags: Some(tags), keys: Some(keys) })
+        Ok(Self { born_at: keys.server_ms, before, tags: Some(tags), keys: Some(keys) })
     }
 
     /// Whether nothing has touched a key since. To be asked under its lease.
@@ -93,7 +97,7 @@ pub(crate) struct Lease {
 
 /// What asking for a lease came to.
 pub(crate) enum Taken {
-    Granted(Lease),
+    Granted(Box<Lease>),
     Changed,
     Held(String),
     Pass,
@@ -112,7 +116,7 @@ pub(crate) async fn take(
     let request = Request::new(cache, key);
     let taken = cache.store.take(key, judged, &request.token, life(lock_ttl), deadline).await;
     match taken {
-        Ok(Take::Granted(granted)) => Taken::Granted(request.granted(granted, lock_ttl)),
+        Ok(Take::Granted(granted)) => Taken::Granted(Box::new(request.granted(granted, lock_ttl))),
         Ok(other) => {
             request.settle();
             match other {
@@ -178,9 +182,9 @@ impl Request {
     }
 
     fn granted(self, granted: Granted, lock_ttl: Duration) -> Lease {
-        let (cache, key) = (Arc::clone(&self.cache), self.key.clone());
+        let (cache, key, taken) = (Arc::clone(&self.cache), self.key.clone(), Instant::now());
         self.settle();
-        let began = Began { born_at: granted.server_ms, tags: None, keys: None };
+        let began = Began { born_at: granted.server_ms, before: taken, tags: None, keys: None };
         Lease {
             cache,
             key,
@@ -190,7 +194,7 @@ impl Request {
             began,
             of_another: None,
             tags_live: Duration::ZERO,
-            taken: Instant::now(),
+            taken,
             ended: false,
         }
     }
@@ -219,6 +223,11 @@ impl Lease {
     /// Makes it the lease of a value that another body has computed, and has begun to before this was taken.
     pub(crate) fn of_another(&mut self, began: Began, then_note: bool) {
         self.began = began;
+        if !self.cache.store.has_one_clock() {
+            // By the clock of this key's server, on which the lease was granted a moment ago.
+            self.began.born_at =
+                self.granted.server_ms.saturating_sub(millis(self.began.before.elapsed()));
+        }
         self.of_another = Some(then_note);
     }
 
@@ -259,7 +268,7 @@ impl Lease {
             position(Of::Keys, journals.keys)
         )?;
         self.captured_before(nonces, ttl);
-        self.began = Began { born_at: self.began.born_at, tags, keys };
+        self.began = Began { tags, keys, ..self.began.clone() };
         Ok(())
     }
 

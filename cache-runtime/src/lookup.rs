@@ -392,7 +392,7 @@ fn seek<'c>(
             let lock_ttl = request.policy.lock_ttl;
             match lease::take(&request.cache, &request.key, &judged, lock_ttl, deadline).await {
                 Taken::Granted(lease) => {
-                    leader.baton = Some(lease);
+                    leader.baton = Some(*lease);
                     break;
                 }
                 Taken::Pass => {

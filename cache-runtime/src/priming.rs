@@ -83,7 +83,7 @@ async fn stored(at_hand: AtHand, began: Began, mut gathered: Gathered) -> Result
     let lock_ttl = request.policy.lock_ttl;
     let taken = lease::take(&request.cache, &request.key, &judged, lock_ttl, deadline).await;
     let mut lease = match taken {
-        Taken::Granted(lease) => lease,
+        Taken::Granted(lease) => *lease,
         Taken::Unknown(error) => return Err(error),
         Taken::Changed | Taken::Held(_) | Taken::Pass => {
             telemetry::step(request.site, &request.key, "left to another");

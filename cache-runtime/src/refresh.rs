@@ -125,7 +125,7 @@ async fn run(
     let lock_ttl = request.policy.lock_ttl;
     let mut lease =
         match lease::take(&request.cache, &request.key, judged, lock_ttl, deadline).await {
-            Taken::Granted(lease) => lease,
+            Taken::Granted(lease) => *lease,
             Taken::Unknown(error) => {
                 return telemetry::store_trouble(request.site, &request.key, &error);
             }

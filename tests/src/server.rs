@@ -1,7 +1,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
@@ -52,6 +52,8 @@ pub struct RedisServer {
     /// Whether it speaks TLS on its port.
     tls: bool,
     arguments: Vec<String>,
+    /// Where the nodes of its cluster talk to it, if it is one of them.
+    bus: Option<u16>,
     process: Option<Child>,
 }
 
@@ -119,23 +121,49 @@ impl RedisServer {
     }
 
     fn launch(kind: Kind, password: Option<&str>, tls: bool, arguments: &[&str]) -> Self {
-        let mut server = Self {
+        let mut server = Self::new(kind, password, tls, arguments);
+        server.first_start();
+        server
+    }
+
+    fn new(kind: Kind, password: Option<&str>, tls: bool, arguments: &[&str]) -> Self {
+        Self {
             kind,
             port: 0,
             dir: TempDir::new().expect("a temporary directory"),
             password: password.map(str::to_owned),
             tls,
             arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
+            bus: None,
             process: None,
-        };
+        }
+    }
+
+    fn first_start(&mut self) {
         // Between choosing a port and binding it somebody else may take it.
         for _ in 0..50 {
-            server.port = free_port();
-            if server.spawn() {
-                return server;
+            self.port = free_port();
+            if self.bus.is_some() {
+                self.bus = Some(free_port());
+            }
+            if self.spawn() {
+                return;
             }
         }
-        panic!("redis-server does not start: {}", server.log());
+        panic!("redis-server does not start: {}", self.log());
+    }
+
+    /// Starts a node of a cluster that does not know the others yet.
+    pub(crate) fn start_node(kind: Kind, arguments: &[&str]) -> Self {
+        let mut server = Self::new(kind, None, false, arguments);
+        server.bus = Some(0);
+        server.first_start();
+        server
+    }
+
+    /// Its port, and that at which the nodes of its cluster talk to it.
+    pub(crate) fn ports(&self) -> (u16, Option<u16>) {
+        (self.port, self.bus)
     }
 
     /// Starts a stopped server again, empty, at the same address.
@@ -161,6 +189,12 @@ impl RedisServer {
             process.kill().expect("one's own child can be killed");
             process.wait().expect("one's own child can be waited for");
         }
+    }
+
+    /// Whether it was started, and neither stopped nor killed since.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
     }
 
     /// Stops the process from running, so that it accepts connections and answers nothing.
@@ -215,11 +249,15 @@ impl RedisServer {
             .expect("the server is up")
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
         self.dir.path().join("redis.sock")
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().expect("the server is running").id()
     }
 
@@ -239,6 +277,9 @@ impl RedisServer {
             .arg(self.log_file());
         if let Some(password) = &self.password {
             command.args(["--requirepass", password]);
+        }
+        if let Some(bus) = self.bus {
+            command.args(["--cluster-enabled", "yes", "--cluster-port", &bus.to_string()]);
         }
         command
             .args(&self.arguments)
@@ -305,7 +346,7 @@ fn free_port() -> u16 {
 }
 
 /// Any reply will do: `+PONG`, or that a password is wanted.
-fn answers(socket: &std::path::Path) -> io::Result<bool> {
+fn answers(socket: &Path) -> io::Result<bool> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     stream.write_all(b"PING\r\n")?;

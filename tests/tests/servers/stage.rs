@@ -1,9 +1,10 @@
 //! One store, any number of caches on it, and the function that most tests call.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis_cached::{Builder, Cache, redis_cached};
-use redis_cached_tests::{Certificates, Gate, Kind, RedisServer};
+use redis_cached_tests::{Certificates, Cluster, Gate, Kind, RedisServer};
 
 /// What stores the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +15,13 @@ pub(crate) enum Backend {
     Tls,
     Valkey,
     Redis8,
+    Cluster,
 }
 
 impl Backend {
     fn server(self, certificates: &Certificates) -> Option<RedisServer> {
         match self {
-            Self::Memory => None,
+            Self::Memory | Self::Cluster => None,
             Self::Tcp | Self::Unix => Some(RedisServer::start()),
             Self::Tls => Some(RedisServer::start_with_tls(certificates, true)),
             Self::Valkey => Some(RedisServer::start_kind(Kind::Valkey)),
@@ -32,6 +34,8 @@ impl Backend {
 pub(crate) struct Stage {
     pub(crate) backend: Backend,
     server: Option<RedisServer>,
+    /// That of all tests, and what this one calls its keys there.
+    cluster: Option<(&'static Cluster, String)>,
     certificates: Certificates,
     /// The embedded store lives inside its cache.
     embedded: Option<Cache>,
@@ -41,11 +45,25 @@ impl Stage {
     pub(crate) async fn new(backend: Backend) -> Self {
         let certificates = Certificates::new();
         let server = backend.server(&certificates);
-        let embedded = if server.is_none() { Some(connect("memory://").await) } else { None };
-        Self { backend, server, certificates, embedded }
+        let mut cluster = None;
+        if backend == Backend::Cluster {
+            static NEXT: AtomicUsize = AtomicUsize::new(0);
+            let namespace = format!("ns{}", NEXT.fetch_add(1, Ordering::Relaxed));
+            cluster = Some((Cluster::shared().await, namespace));
+        }
+        let is_embedded = backend == Backend::Memory;
+        let embedded = if is_embedded { Some(connect("memory://").await) } else { None };
+        Self { backend, server, cluster, certificates, embedded }
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        self.cluster.as_ref().map_or("ns", |(_, namespace)| namespace)
     }
 
     fn builder(&self) -> Builder {
+        if let Some((cluster, namespace)) = &self.cluster {
+            return patient().url(cluster.url()).namespace(namespace);
+        }
         let url = match &self.server {
             Some(server) if self.backend == Backend::Unix => server.unix_url(),
             Some(server) => server.url(),

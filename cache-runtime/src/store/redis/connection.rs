@@ -27,6 +27,7 @@ use super::tls;
 use super::watch::Watcher;
 use crate::clock::ServerClock;
 use crate::config::Tls;
+use crate::key::lane_of;
 use crate::sync::lock;
 
 /// As many living runtimes may have connections at a time; the oldest loses them first.
@@ -44,6 +45,7 @@ pub(crate) struct Limits {
     pub(crate) connect: Duration,
 }
 
+/// What one server is reached by.
 pub(crate) struct Link {
     client: Client,
     pub(crate) limits: Limits,
@@ -174,33 +176,38 @@ impl Link {
         Ok(pool)
     }
 
-    /// Sends one command; where the connection turns out to be dead, once more on a new one.
-    pub(crate) async fn send(
+    /// Has one thing done, and says by which pool; where the connection turns out to be dead, once more on a new one.
+    /// `asking`: of a slot that is on its way to this node.
+    pub(super) async fn carry_out(
         &self,
-        pool: &Pool,
-        lane: usize,
-        cmd: &Cmd,
+        order: &Order<'_>,
+        via: Via<'_>,
+        asking: bool,
         deadline: Instant,
-    ) -> Result<Value, StoreError> {
-        self.send_as(pool, lane, cmd, Sending::REPEATABLE, deadline).await
-    }
-
-    /// As [`send`](Self::send), also to a server that has not answered lately.
-    pub(crate) async fn send_unrefused(
-        &self,
-        pool: &Pool,
-        lane: usize,
-        cmd: &Cmd,
-        deadline: Instant,
-    ) -> Result<Value, StoreError> {
-        let sending = Sending { unrefused: true, ..Sending::REPEATABLE };
-        self.send_as(pool, lane, cmd, sending, deadline).await
+    ) -> Result<(Value, Arc<Pool>), StoreError> {
+        let pool = self.pool()?;
+        let lane = match via {
+            Via::LaneOf(name) => lane_of(name, pool.lanes()),
+            Via::Tracked => pool.tracked_lane(),
+        };
+        let way = Way { lane, asking };
+        let (cmd, unrefused) = match *order {
+            Order::Command(cmd) => (cmd, false),
+            Order::Unrefused(cmd) => (cmd, true),
+            Order::Script { script, keys, args } => {
+                let reply = self.script(&pool, way, script, keys, args, deadline).await?;
+                return Ok((reply, pool));
+            }
+        };
+        let sending = Sending { unrefused, ..Sending::REPEATABLE };
+        let reply = self.send_as(&pool, way, cmd, sending, deadline).await?;
+        Ok((reply, pool))
     }
 
     async fn send_as(
         &self,
         pool: &Pool,
-        lane: usize,
+        way: Way,
         cmd: &Cmd,
         sending: Sending,
         deadline: Instant,
@@ -214,14 +221,14 @@ impl Link {
         }
         let sent = Instant::now();
         let attempt = async {
-            match self.send_once(pool, lane, cmd).await {
-                Err(Failure::Lost(_)) if times > 1 => self.send_once(pool, lane, cmd).await,
+            match self.send_once(pool, way, cmd).await {
+                Err(Failure::Lost(_)) if times > 1 => self.send_once(pool, way, cmd).await,
                 other => other,
             }
         };
         match tokio::time::timeout_at(deadline, attempt).await {
             Ok(Ok(value)) => {
-                pool.lanes[lane].timeouts.store(0, Ordering::Relaxed);
+                pool.lanes[way.lane].timeouts.store(0, Ordering::Relaxed);
                 pool.answered();
                 Ok(value)
             }
@@ -234,7 +241,7 @@ impl Link {
                 Err(StoreError::Server(text))
             }
             Err(_) => {
-                pool.lanes[lane].timed_out();
+                pool.lanes[way.lane].timed_out();
                 // Others may have used most of the time up, and a large value takes its own.
                 if sent.elapsed() >= self.limits.deadline / 2 && !sending.large {
                     pool.unanswered(admission);
@@ -244,21 +251,11 @@ impl Link {
         }
     }
 
-    /// As [`send`](Self::send), on the connection whose reads the server tracks.
-    pub(crate) async fn send_tracked(
-        &self,
-        pool: &Pool,
-        cmd: &Cmd,
-        deadline: Instant,
-    ) -> Result<Value, StoreError> {
-        self.send(pool, pool.tracked_lane(), cmd, deadline).await
-    }
-
     /// Runs a script by its hash, and sends its text where the server has forgotten it.
-    pub(crate) async fn script(
+    async fn script(
         &self,
         pool: &Pool,
-        lane: usize,
+        way: Way,
         script: &Script,
         keys: &[&str],
         args: &[&[u8]],
@@ -274,21 +271,26 @@ impl Link {
         };
         let by_hash = command("EVALSHA", &script.hash);
         let sending = script.sending(args);
-        match self.send_as(pool, lane, &by_hash, sending, deadline).await {
+        match self.send_as(pool, way, &by_hash, sending, deadline).await {
             Err(StoreError::Server(text)) if text.starts_with("NOSCRIPT") => {
                 let by_text = command("EVAL", script.source);
-                self.send_as(pool, lane, &by_text, sending, deadline).await
+                self.send_as(pool, way, &by_text, sending, deadline).await
             }
             other => other,
         }
     }
 
-    async fn send_once(&self, pool: &Pool, lane: usize, cmd: &Cmd) -> Result<Value, Failure> {
+    async fn send_once(&self, pool: &Pool, way: Way, cmd: &Cmd) -> Result<Value, Failure> {
         let (mut connection, generation) =
-            self.connection(pool, lane).await.map_err(Failure::Unconnected)?;
-        connection.send_packed_command(cmd).await.and_then(Value::extract_error).map_err(|error| {
+            self.connection(pool, way.lane).await.map_err(Failure::Unconnected)?;
+        let reply = if way.asking {
+            ask(&mut connection, cmd).await
+        } else {
+            connection.send_packed_command(cmd).await
+        };
+        reply.and_then(Value::extract_error).map_err(|error| {
             if error.is_unrecoverable_error() || error.is_io_error() {
-                pool.lanes[lane].drop_connection(generation);
+                pool.lanes[way.lane].drop_connection(generation);
                 return Failure::Lost(error.to_string());
             }
             Failure::Server(server_text(&error))
@@ -322,19 +324,48 @@ impl Link {
     /// Connects every lane, for `build()`; the first refusal is the answer.
     pub(crate) async fn connect_all(&self, pool: &Pool) -> Result<(), Refusal> {
         for lane in 0..pool.lanes.len() {
-            match self.start(pool, lane) {
-                Started::Ready(..) => {}
-                Started::Failed(refusal) => return Err(refusal),
-                Started::Connecting(mut outcome, _) => {
-                    if let Ok(outcome) = outcome.wait_for(Option::is_some).await
-                        && let Some(Err(refusal)) = &*outcome
-                    {
-                        return Err(refusal.clone());
-                    }
+            self.connect(pool, lane).await?;
+        }
+        Ok(())
+    }
+
+    async fn connect(&self, pool: &Pool, lane: usize) -> Result<(), Refusal> {
+        match self.start(pool, lane) {
+            Started::Ready(..) => {}
+            Started::Failed(refusal) => return Err(refusal),
+            Started::Connecting(mut outcome, _) => {
+                if let Ok(outcome) = outcome.wait_for(Option::is_some).await
+                    && let Some(Err(refusal)) = &*outcome
+                {
+                    return Err(refusal.clone());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Asks the server itself, and not for a key. The refusal says whether it was reached.
+    pub(super) async fn inquire(&self, cmd: &Cmd) -> Result<Value, Refusal> {
+        let pool = self.pool().map_err(|error| Refusal::Unreachable(error.to_string()))?;
+        self.connect(&pool, 0).await?;
+        let sending = Sending { unrefused: true, ..Sending::REPEATABLE };
+        let deadline = Instant::now() + self.limits.deadline;
+        let way = Way { lane: 0, asking: false };
+        self.send_as(&pool, way, cmd, sending, deadline).await.map_err(|error| match error {
+            StoreError::Server(text) => Refusal::from_text(text),
+            error => Refusal::Unreachable(error.to_string()),
+        })
+    }
+
+    /// The same by a connection of its own, for a server that has no keys: nothing is told of it, and nothing kept.
+    pub(super) async fn inquire_once(&self, cmd: &Cmd) -> Result<Value, Refusal> {
+        let Limits { connect: limit, deadline, .. } = self.limits;
+        let attempt = Attempt { client: self.client.clone(), limit, watcher: None };
+        let mut connection = attempt.connect(&ServerClock::new()).await?;
+        let asked = tokio::time::timeout(deadline, connection.send_packed_command(cmd)).await;
+        let reply =
+            asked.map_err(|_| Refusal::Unreachable(format!("no answer within {deadline:?}")))?;
+        reply.and_then(Value::extract_error).map_err(|error| Refusal::from_connecting(&error))
     }
 
     /// Returns what the lane has, and sees to it that an idle one connects.
@@ -409,6 +440,34 @@ impl Sending {
     const REPEATABLE: Self = Self { repeatable: true, unrefused: false, large: false };
 }
 
+/// What a server is to do.
+#[derive(Clone, Copy)]
+pub(super) enum Order<'a> {
+    Command(&'a Cmd),
+    /// Also where it has not answered lately.
+    Unrefused(&'a Cmd),
+    Script {
+        script: &'a Script,
+        keys: &'a [&'a str],
+        args: &'a [&'a [u8]],
+    },
+}
+
+/// By which connection, and whether behind `ASKING`.
+#[derive(Clone, Copy)]
+struct Way {
+    lane: usize,
+    asking: bool,
+}
+
+/// By which connection of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Via<'a> {
+    LaneOf(&'a str),
+    /// The one whose reads the server tracks.
+    Tracked,
+}
+
 enum Started {
     Ready(MultiplexedConnection, u64),
     Connecting(watch::Receiver<Option<Result<(), Refusal>>>, Instant),
@@ -420,6 +479,14 @@ enum Failure {
     Lost(String),
     Unconnected(String),
     Server(String),
+}
+
+/// Both go out together: between them nothing of others may come, which the node would take for what it was asked.
+async fn ask(connection: &mut MultiplexedConnection, cmd: &Cmd) -> Result<Value, RedisError> {
+    let mut both = ::redis::pipe();
+    both.cmd("ASKING").add_command(cmd.clone());
+    let replies = connection.send_packed_commands(&both, 1, 1).await?;
+    Ok(replies.into_iter().next().unwrap_or(Value::Nil))
 }
 
 /// A server's error as `CODE text`, without what it quotes of the request: that may be a password, a
@@ -559,7 +626,7 @@ impl Refusal {
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
             Self::Unreachable(text) => format!("the server can't be reached: {text}"),
             Self::Authentication(text) => format!("the server refuses the credentials: {text}"),
@@ -567,6 +634,7 @@ impl Refusal {
             Self::Certificate(text) => {
                 format!("no trust between the server and this program: {text}")
             }
+            Self::Url(text) => (*text).to_owned(),
             Self::Other(text) => text.clone(),
         }
     }

@@ -22,7 +22,7 @@ impl Script {
 
     pub(super) fn sending(&self, args: &[&[u8]]) -> Sending {
         let invalidates =
-            [&*INVALIDATE, &*EXPIRE, &*TAGS].iter().any(|one| std::ptr::eq(*one, self));
+            [&*NOTE, &*INVALIDATE, &*EXPIRE, &*TAGS].iter().any(|one| std::ptr::eq(*one, self));
         Sending {
             repeatable: self.repeatable,
             unrefused: invalidates,
@@ -54,4 +54,5 @@ scripts! {
     CLEAN = "note.lua" "clean.lua", repeatable: true;
     CLEAN_AND_NOTE = "note.lua" "clean.lua", repeatable: false;
     TAGS = "note.lua" "tags.lua", repeatable: true;
+    NOTE = "note.lua" "noted.lua", repeatable: true;
 }

@@ -37,6 +37,7 @@ macro_rules! on_every_backend {
         on!(tls, Tls: $($tests)+);
         on!(valkey, Valkey: $($tests)+);
         on!(redis8, Redis8: $($tests)+);
+        on!(cluster, Cluster: $($tests)+);
     };
 }
 
