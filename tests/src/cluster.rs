@@ -55,6 +55,9 @@ impl Cluster {
         let arguments = [
             "--cluster-node-timeout",
             "1000",
+            // Of a dead master the others do not make everybody's outage; tests that want that say so.
+            "--cluster-require-full-coverage",
+            "no",
             // A replica takes its master's place however old its data is, and stays with it.
             "--cluster-replica-validity-factor",
             "0",
@@ -143,6 +146,18 @@ impl Cluster {
         &mut self.nodes[at]
     }
 
+    /// Which node has a key as long as nothing has happened to the cluster.
+    ///
+    /// # Panics
+    ///
+    /// Never: every slot has one.
+    #[must_use]
+    pub fn first_master_of(key: &str) -> usize {
+        let slot = slot_of(key);
+        let has = |(first, last): &(u16, u16)| (*first..=*last).contains(&slot);
+        SHARES.iter().position(has).expect("they are all slots")
+    }
+
     /// Which node has a key, as one that runs says.
     ///
     /// # Panics
@@ -151,20 +166,16 @@ impl Cluster {
     pub async fn master_of(&self, key: &str) -> usize {
         let slot = slot_of(key);
         let asked = self.nodes.iter().position(RedisServer::is_running).expect("one of them runs");
-        let slots: Vec<(u16, u16, Vec<Value>)> = {
-            let reply: Vec<Vec<Value>> = self.ask(asked, "CLUSTER SLOTS").await;
-            let number = |value: &Value| u16::from_redis_value_ref(value).expect("a number");
-            let range = |range: Vec<Value>| {
-                let Value::Array(master) = &range[2] else { panic!("a node is a list") };
-                (number(&range[0]), number(&range[1]), master.clone())
-            };
-            reply.into_iter().map(range).collect()
+        let ranges: Vec<Vec<Value>> = self.ask(asked, "CLUSTER SLOTS").await;
+        let number = |value: &Value| match value {
+            Value::Int(number) => u16::try_from(*number).expect("a slot or a port"),
+            other => panic!("no number: {other:?}"),
         };
-        let (.., master) = slots
-            .iter()
-            .find(|(first, last, _)| (*first..=*last).contains(&slot))
-            .expect("every slot has a master");
-        let port = u16::from_redis_value_ref(&master[1]).expect("a port");
+        let has = |range: &&Vec<Value>| (number(&range[0])..=number(&range[1])).contains(&slot);
+        let Value::Array(master) = &ranges.iter().find(has).expect("it has a master")[2] else {
+            panic!("a node is a list");
+        };
+        let port = number(&master[1]);
         self.nodes.iter().position(|node| node.ports().0 == port).expect("it is one of them")
     }
 

@@ -58,6 +58,12 @@ impl Redis {
                 Ok(()) => {}
             }
         }
+        if self.topology.is_cluster() {
+            // Whose user may not say so never follows a key that is ahead of its slot. It is of one command only, and with
+            // the next one it is over.
+            link.inquire(&::redis::cmd("ASKING")).await?;
+            link.inquire(&::redis::cmd("PING")).await?;
+        }
         Self::warn_of_evictions(link).await;
         match self.rehearse(namespace, &probe, &[tag], deadline).await {
             Err(StoreError::Server(text)) => match Refusal::from_text(text) {
