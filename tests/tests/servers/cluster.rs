@@ -103,10 +103,15 @@ async fn c5_one_node_that_answers_is_enough_to_start() {
 async fn c5_no_node_is_there_at_start() {
     let mut cluster = Cluster::of_masters().await;
     (0..3).for_each(|node| cluster.node(node).stop());
+    let told = Told::listen();
     let (cache, gate) = (connect_hastily(&cluster.url()).await, Gate::open());
-    assert_eq!(load(1, &cache, &gate).await, 1);
+    for run in 1..=20 {
+        assert_eq!(load(1, &cache, &gate).await, run);
+    }
     assert!(load_entry(1, &cache).invalidate().await.unwrap_err().is_unconfirmed());
     assert!(cache.ping().await.unwrap_err().is_unavailable());
+    assert_eq!(told.text().matches("no node tells where").count(), 1);
+    drop(told);
     (0..3).for_each(|node| cluster.node(node).restart());
     for node in 0..3 {
         is_served_again(id_on(node), &cache, &gate).await;
@@ -126,6 +131,8 @@ async fn a_refusal_by_any_master_is_loud() {
     }
     assert!(Cache::builder().url(&url).namespace("ns").build().await.is_ok());
     allow(2, "~* +@all -getrange").await;
+    assert!(refusal(&url).await.is_permission());
+    allow(2, "~* +@all -asking").await;
     assert!(refusal(&url).await.is_permission());
     allow(2, "~* +@all").await;
     allow(1, "~* +@all -setrange").await;
@@ -262,7 +269,7 @@ async fn c1_what_is_invalidated_in_a_slot_that_is_half_moved_is_gone() {
 #[tokio::test]
 async fn c5_a_miss_in_a_slot_that_is_half_moved_runs_its_body() {
     let cluster = Cluster::of_masters().await;
-    let (cache, gate) = (connect_hastily(&cluster.url()).await, Gate::open());
+    let (cache, gate) = (connect(&cluster.url()).await, Gate::open());
     let id = id_on(0);
     let moving = cluster.begin_to_move(&key(id), 1).await;
     for run in 1..=3 {
@@ -270,10 +277,48 @@ async fn c5_a_miss_in_a_slot_that_is_half_moved_runs_its_body() {
         assert_eq!(load(id, &cache, &gate).await, run);
         assert!(started.elapsed() < SOON);
     }
-    live_entry(id, &cache).expire().await.unwrap();
+    let tried = redirections(&cluster, "TRYAGAIN").await;
+    assert_eq!(tried, 3 * 4, "each asks for the lease, and three times again");
     load_entry(id, &cache).invalidate().await.unwrap();
     moving.finish().await;
     is_served_again(id, &cache, &gate).await;
+}
+
+/// FAULTS 35: what can't be marked in one step with its lease is removed.
+#[tokio::test]
+async fn c1_what_is_expired_in_a_slot_that_is_half_moved_is_not_served() {
+    let cluster = Cluster::of_masters().await;
+    let (cache, gate) = (connect(&cluster.url()).await, Gate::open());
+    live(1, &cache, &gate).await;
+    let name = live_entry(1, &cache).key().to_owned();
+    let to = (cluster.master_of(&name).await + 1) % 3;
+    let moving = cluster.begin_to_move(&name, to).await;
+    live_entry(1, &cache).expire().await.unwrap();
+    assert!(live_entry(1, &cache).peek().await.unwrap().is_none());
+    moving.finish().await;
+    assert_eq!(live(1, &cache, &gate).await, 2);
+}
+
+/// FAULTS 14, 35: as long as the lease may be there, the value is left alone.
+#[tokio::test]
+async fn c1_of_two_keys_on_two_nodes_the_lease_goes_first() {
+    let cluster = Cluster::of_masters().await;
+    let (cache, id) = (connect_hastily(&cluster.url()).await, id_on(node_of_the_journal()));
+    let (name, from, to) = (key(id), node_of_the_journal(), (node_of_the_journal() + 1) % 3);
+    let lease = format!("{name}.lease");
+    cluster.order(from, &format!("SET {name} value")).await;
+    cluster.order(from, &format!("SET {lease} lease")).await;
+    let moving = cluster.begin_to_move(&name, to).await;
+    moving.key(&lease).await;
+    cluster.nodes()[to].pause();
+    assert!(load_entry(id, &cache).invalidate().await.unwrap_err().is_unconfirmed());
+    let left = format!("CLUSTER COUNTKEYSINSLOT {}", slot_of(&name));
+    assert_eq!(cluster.ask::<u64>(from, &left).await, 1, "the value stands");
+    cluster.nodes()[to].resume();
+    eventually("both go", async || load_entry(id, &cache).invalidate().await.is_ok()).await;
+    for node in [from, to] {
+        assert_eq!(cluster.ask::<u64>(node, &left).await, 0, "on {node}");
+    }
 }
 
 /// FAULTS 35: the lease stays, and so the commit is skipped rather than half done.
@@ -556,6 +601,29 @@ async fn c5_a_master_that_is_killed_under_load_is_replaced() {
         assert!(longest < SOON, "{longest:?}");
     }
     cache.ping().await.unwrap();
+}
+
+/// A master that hands over to its replica is followed, and left.
+#[tokio::test]
+async fn c5_a_master_that_becomes_a_replica_is_left() {
+    let cluster = Cluster::start().await;
+    let (cache, gate) = (connect(&cluster.url()).await, Gate::open());
+    let id = id_on(0);
+    load(id, &cache, &gate).await;
+    let connections = async |node| {
+        let list: String = cluster.ask(node, "CLIENT LIST TYPE normal").await;
+        list.lines().filter(|line| line.contains(" laddr=127.0.0.1:")).count()
+    };
+    assert_eq!(connections(0).await, 5);
+    cluster.order(3, "CLUSTER FAILOVER").await;
+    eventually("it hands over", async || cluster.master_of(&key(id)).await == 3).await;
+    is_served_again(id, &cache, &gate).await;
+    eventually("its connections are closed", async || {
+        load(id, &cache, &gate).await;
+        connections(0).await == 0
+    })
+    .await;
+    assert!(connections(3).await > 0);
 }
 
 // What lies where.
