@@ -179,6 +179,56 @@ impl Cluster {
         self.nodes.iter().position(|node| node.ports().0 == port).expect("it is one of them")
     }
 
+    /// Those that run, and are masters as they themselves see it.
+    ///
+    /// # Panics
+    ///
+    /// When one that runs does not answer.
+    pub async fn masters(&self) -> Vec<usize> {
+        self.of_role("role:master").await
+    }
+
+    /// Those that run, and have all that their masters have.
+    ///
+    /// # Panics
+    ///
+    /// As [`masters`](Self::masters).
+    pub async fn replicas(&self) -> Vec<usize> {
+        self.of_role("master_link_status:up").await
+    }
+
+    async fn of_role(&self, role: &str) -> Vec<usize> {
+        let mut nodes = Vec::new();
+        for at in (0..self.nodes.len()).filter(|&at| self.nodes[at].is_running()) {
+            let replication: String = self.ask(at, "INFO replication").await;
+            if replication.contains(role) {
+                nodes.push(at);
+            }
+        }
+        nodes
+    }
+
+    /// Kills a master of which a replica has everything that it has acknowledged: what a failover loses by itself is not
+    /// lost. Until then it accepts no write.
+    ///
+    /// # Panics
+    ///
+    /// When it has no replica.
+    pub async fn kill_replicated(&mut self, at: usize) {
+        self.order(at, "CLIENT PAUSE 60000 WRITE").await;
+        let replication: String = self.ask(at, "INFO replication").await;
+        let written = offset(&replication, "master_repl_offset:");
+        eventually("a replica has it all", async || {
+            let replication: String = self.ask(at, "INFO replication").await;
+            let Some(slave) = replication.lines().find(|line| line.starts_with("slave0:")) else {
+                return false;
+            };
+            slave.contains("state=online") && offset(slave, ",offset=") >= written
+        })
+        .await;
+        self.nodes[at].stop();
+    }
+
     /// Begins to move the slot of a key to another master: from now on half of it may be here and half there.
     ///
     /// # Panics
@@ -226,6 +276,12 @@ impl Cluster {
         let answered = cmd.query_async(&mut cli).await;
         answered.unwrap_or_else(|error| panic!("{command}: {error}"))
     }
+}
+
+fn offset(said: &str, behind: &str) -> u64 {
+    let text = said.split(behind).nth(1).expect("it says it");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..digits].parse().expect("a number")
 }
 
 /// A slot on its way.

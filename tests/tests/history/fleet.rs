@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis_cached_tests::{Helper, PATIENCE, RedisServer};
+use redis_cached_tests::{Cluster, Helper, PATIENCE, RedisServer};
 use tokio::time::Instant;
 
 use crate::figures::Figures;
@@ -29,10 +29,13 @@ pub(crate) enum Blow {
     HoldAll,
     Evict,
     EvictAtRandom,
+    Reshard,
+    HandOver,
+    FailOver,
 }
 
 impl Blow {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const OF_ONE_SERVER: &[Self] = &[
         Self::Kill,
         Self::Stop,
         Self::Cut,
@@ -43,7 +46,61 @@ impl Blow {
         Self::Evict,
         Self::EvictAtRandom,
     ];
+    pub(crate) const OF_CLUSTER: &[Self] = &[
+        Self::Kill,
+        Self::Stop,
+        Self::Cut,
+        Self::Flush,
+        Self::ForgetScripts,
+        Self::HoldWrites,
+        Self::HoldAll,
+        Self::Reshard,
+        Self::Reshard,
+        Self::HandOver,
+        Self::FailOver,
+    ];
 }
+
+/// What the fleet shares.
+pub(crate) enum Servers {
+    One(Box<RedisServer>),
+    Cluster(Box<Cluster>),
+}
+
+impl Servers {
+    fn url(&self) -> String {
+        match self {
+            Self::One(server) => server.url(),
+            Self::Cluster(cluster) => cluster.url(),
+        }
+    }
+
+    fn nodes(&self) -> &[RedisServer] {
+        match self {
+            Self::One(server) => std::slice::from_ref(server),
+            Self::Cluster(cluster) => cluster.nodes(),
+        }
+    }
+
+    fn blows(&self) -> &'static [Blow] {
+        match self {
+            Self::One(_) => Blow::OF_ONE_SERVER,
+            Self::Cluster(_) => Blow::OF_CLUSTER,
+        }
+    }
+}
+
+/// Whose slots move: what functions read, their tags, and the journals.
+const MOVED: [&str; 8] = [
+    "ns:{live:0}",
+    "ns:{tagged:0}",
+    "ns:{put:0}",
+    "ns:{outer:0:1}",
+    "ns.tag:{register:0}",
+    "ns.tag:{group:0}",
+    "ns.journal",
+    "ns.journal.keys",
+];
 
 struct Member {
     helper: Helper,
@@ -54,7 +111,9 @@ struct Member {
 pub(crate) struct Fleet {
     /// The first to end: without an origin they would complain.
     members: Vec<Member>,
-    server: RedisServer,
+    servers: Servers,
+    /// A node that was killed, and whose replica has not taken its place yet.
+    dead: Option<usize>,
     origin: RedisServer,
     clearable: bool,
     rng: fastrand::Rng,
@@ -64,20 +123,24 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    pub(crate) async fn start(seed: u64) -> Self {
+    pub(crate) async fn start(seed: u64, servers: Servers) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut fleet = Self {
             members: Vec::new(),
-            server: RedisServer::start(),
+            servers,
+            dead: None,
             origin: RedisServer::start(),
             clearable: rng.bool(),
             rng,
             deck: Vec::new(),
             figures: Figures::default(),
         };
-        let mut cli = fleet.server.cli().await;
-        // The server itself takes about a megabyte.
-        order(&mut cli, "CONFIG SET maxmemory 8mb maxmemory-policy allkeys-lru").await;
+        fleet.figures.expected = fleet.servers.blows();
+        if let Servers::One(server) = &fleet.servers {
+            // The server itself takes about a megabyte.
+            let limits = "CONFIG SET maxmemory 8mb maxmemory-policy allkeys-lru";
+            order(&mut server.cli().await, limits).await;
+        }
         for index in 0..PROCESSES {
             let member = fleet.member(index);
             fleet.members.push(member);
@@ -87,8 +150,10 @@ impl Fleet {
 
     fn member(&mut self, index: usize) -> Member {
         let role = format!("{index} {}", self.rng.u32(..));
+        let nodes: Vec<String> = self.servers.nodes().iter().map(RedisServer::url).collect();
         let environment = [
-            ("SERVER", &*self.server.url()),
+            ("SERVER", &*self.servers.url()),
+            ("NODES", &*nodes.join(",")),
             ("ORIGIN", &*self.origin.url()),
             ("CLEARABLE", if self.clearable { "true" } else { "false" }),
         ];
@@ -99,18 +164,21 @@ impl Fleet {
     /// Something happens about twice a second, until the time is over.
     pub(crate) async fn under_fire(mut self, lasts: Duration) -> Figures {
         let began = Instant::now();
-        let mut cli = self.server.cli().await;
         while began.elapsed() < lasts && self.figures.is_sound() {
             let next = Instant::now() + Duration::from_millis(self.rng.u64(200..800));
             while Instant::now() < next {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 self.look_after();
             }
-            self.strike(&mut cli).await;
+            self.revive().await;
+            self.strike().await;
             self.figures.settle(now().saturating_sub(ARRIVES));
         }
-        let info: String = redis::cmd("INFO").query_async(&mut cli).await.expect("it is up");
-        self.figures.evicted = field(&info, "evicted_keys:");
+        if let Servers::One(server) = &self.servers {
+            let mut cli = server.cli().await;
+            let info: String = redis::cmd("INFO").query_async(&mut cli).await.expect("it is up");
+            self.figures.evicted = field(&info, "evicted_keys:");
+        }
         for index in 0..PROCESSES {
             self.end(index).await;
         }
@@ -119,13 +187,15 @@ impl Fleet {
         self.figures
     }
 
-    async fn strike(&mut self, cli: &mut MultiplexedConnection) {
+    async fn strike(&mut self) {
         if self.deck.is_empty() {
-            self.deck.extend(Blow::ALL);
+            self.deck.extend(self.servers.blows());
             self.rng.shuffle(&mut self.deck);
         }
         let Some(blow) = self.deck.pop() else { return };
         let at = self.rng.usize(..PROCESSES);
+        let node = self.some_master().await;
+        let cli = &mut self.servers.nodes()[node].cli().await;
         let start = now();
         match blow {
             Blow::Kill => {
@@ -140,6 +210,9 @@ impl Fleet {
             Blow::HoldAll => self.hold(cli, "ALL").await,
             Blow::Evict => self.press(cli, "allkeys-lru").await,
             Blow::EvictAtRandom => self.press(cli, "allkeys-random").await,
+            Blow::Reshard => self.reshard().await,
+            Blow::HandOver => self.hand_over().await,
+            Blow::FailOver => self.fail_over(node).await,
         }
         *self.figures.blows.entry(blow).or_default() += 1;
         let what = match blow {
@@ -147,6 +220,63 @@ impl Fleet {
             _ => format!("{blow:?}"),
         };
         self.figures.record(Event::Fault(Fault { start, end: now(), what }));
+    }
+
+    async fn some_master(&mut self) -> usize {
+        match &self.servers {
+            Servers::One(_) => 0,
+            Servers::Cluster(cluster) => {
+                let masters = cluster.masters().await;
+                masters[self.rng.usize(..masters.len())]
+            }
+        }
+    }
+
+    /// Moves a slot, while it is read and written.
+    async fn reshard(&mut self) {
+        let Servers::Cluster(cluster) = &self.servers else { return };
+        let name = MOVED[self.rng.usize(..MOVED.len())];
+        let (from, masters) = (cluster.master_of(name).await, cluster.masters().await);
+        let others: Vec<usize> = masters.iter().copied().filter(|&at| at != from).collect();
+        // Of a dead one no slot can be moved.
+        if self.dead.is_some() || !masters.contains(&from) || others.is_empty() {
+            return;
+        }
+        let moving = cluster.begin_to_move(name, others[self.rng.usize(..others.len())]).await;
+        tokio::time::sleep(Duration::from_millis(self.rng.u64(20..200))).await;
+        moving.key(name).await;
+        tokio::time::sleep(Duration::from_millis(self.rng.u64(20..200))).await;
+        moving.finish().await;
+    }
+
+    /// A replica takes its master's place, and nothing is lost.
+    async fn hand_over(&mut self) {
+        let Servers::Cluster(cluster) = &self.servers else { return };
+        let replicas = cluster.replicas().await;
+        if !replicas.is_empty() && self.dead.is_none() {
+            let at = replicas[self.rng.usize(..replicas.len())];
+            cluster.order(at, "CLUSTER FAILOVER").await;
+        }
+    }
+
+    /// A master dies. What it has acknowledged its replica has: what a failover may lose by itself is not promised.
+    async fn fail_over(&mut self, at: usize) {
+        let Servers::Cluster(cluster) = &mut self.servers else { return };
+        let whole = cluster.masters().await.len() + cluster.replicas().await.len();
+        if self.dead.is_none() && whole == cluster.nodes().len() {
+            cluster.kill_replicated(at).await;
+            self.dead = Some(at);
+        }
+    }
+
+    /// Once its place is taken, it comes back as a replica.
+    async fn revive(&mut self) {
+        let (Servers::Cluster(cluster), Some(at)) = (&mut self.servers, self.dead) else { return };
+        if cluster.masters().await.len() == 3 {
+            cluster.node(at).restart();
+            self.dead = None;
+            self.figures.failovers += 1;
+        }
     }
 
     /// Other blows fall meanwhile.
