@@ -3,7 +3,7 @@ use std::process::{Child, Command, Stdio};
 use redis::{FromRedisValue, Value};
 use tokio::sync::OnceCell;
 
-use crate::{Kind, RedisServer, eventually};
+use crate::{Certificates, Kind, RedisServer, eventually};
 
 /// The slots of each master at the beginning.
 const SHARES: [(u16, u16); 3] = [(0, 5_460), (5_461, 10_922), (10_923, 16_383)];
@@ -23,7 +23,7 @@ impl Cluster {
     ///
     /// When there is no `redis-server`, or they do not come together.
     pub async fn start() -> Self {
-        Self::start_kind(Kind::Redis, MASTERS).await
+        Self::launch(MASTERS, |arguments| RedisServer::start_node(Kind::Redis, arguments)).await
     }
 
     /// Three masters that nobody takes the place of.
@@ -32,7 +32,25 @@ impl Cluster {
     ///
     /// As [`start`](Self::start).
     pub async fn of_masters() -> Self {
-        Self::start_kind(Kind::Redis, 0).await
+        Self::of_kind(Kind::Redis).await
+    }
+
+    /// The same of another kind of server.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn of_kind(kind: Kind) -> Self {
+        Self::launch(0, |arguments| RedisServer::start_node(kind, arguments)).await
+    }
+
+    /// The same over TLS, also among themselves.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn with_tls(certificates: &Certificates) -> Self {
+        Self::launch(0, |arguments| RedisServer::start_node_with_tls(certificates, arguments)).await
     }
 
     /// One for all tests of this process, each with a namespace of its own; nothing may be done to it. Ends with the
@@ -51,7 +69,7 @@ impl Cluster {
         &SHARED.get_or_init(start).await.0
     }
 
-    async fn start_kind(kind: Kind, replicas: usize) -> Self {
+    async fn launch(replicas: usize, start: impl Fn(&[&str]) -> RedisServer) -> Self {
         let arguments = [
             "--cluster-node-timeout",
             "1000",
@@ -68,8 +86,8 @@ impl Cluster {
             "--repl-ping-replica-period",
             "1",
         ];
-        let start = |_| RedisServer::start_node(kind, &arguments);
-        let cluster = Self { nodes: (0..MASTERS + replicas).map(start).collect() };
+        let nodes = (0..MASTERS + replicas).map(|_| start(&arguments)).collect();
+        let cluster = Self { nodes };
         cluster.come_together().await;
         cluster
     }
@@ -131,7 +149,9 @@ impl Cluster {
     #[must_use]
     pub fn url_of(&self, named: impl IntoIterator<Item = usize>) -> String {
         let named = named.into_iter().map(|at| format!("127.0.0.1:{}", self.nodes[at].ports().0));
-        format!("redis-cluster://{}/", named.collect::<Vec<_>>().join(","))
+        let url = self.nodes[0].url();
+        let scheme = url.split(':').next().unwrap_or_default();
+        format!("{scheme}-cluster://{}/", named.collect::<Vec<_>>().join(","))
     }
 
     /// The nodes; the first three are the masters at the beginning, and each of the others is a replica of the one

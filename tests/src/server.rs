@@ -105,18 +105,8 @@ impl RedisServer {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with_tls(certificates: &Certificates, of_clients: bool) -> Self {
-        let file = |name| certificates.file(name).display().to_string();
-        let (root, certificate, key) = (file("root.pem"), file("server.pem"), file("server.key"));
-        let arguments = [
-            "--tls-ca-cert-file",
-            &root,
-            "--tls-cert-file",
-            &certificate,
-            "--tls-key-file",
-            &key,
-            "--tls-auth-clients",
-            if of_clients { "yes" } else { "no" },
-        ];
+        let arguments = tls_arguments(certificates, of_clients);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         Self::launch(Kind::Redis, None, true, &arguments)
     }
 
@@ -156,6 +146,18 @@ impl RedisServer {
     /// Starts a node of a cluster that does not know the others yet.
     pub(crate) fn start_node(kind: Kind, arguments: &[&str]) -> Self {
         let mut server = Self::new(kind, None, false, arguments);
+        server.bus = Some(0);
+        server.first_start();
+        server
+    }
+
+    /// One that speaks TLS, with the others too.
+    pub(crate) fn start_node_with_tls(certificates: &Certificates, arguments: &[&str]) -> Self {
+        let tls = tls_arguments(certificates, false);
+        let mut all: Vec<&str> = tls.iter().map(String::as_str).collect();
+        all.extend(["--tls-cluster", "yes", "--tls-replication", "yes"]);
+        all.extend(arguments);
+        let mut server = Self::new(Kind::Redis, None, true, &all);
         server.bus = Some(0);
         server.first_start();
         server
@@ -327,6 +329,21 @@ impl Drop for RedisServer {
             let _ = process.wait();
         }
     }
+}
+
+fn tls_arguments(certificates: &Certificates, of_clients: bool) -> [String; 8] {
+    let file = |name| certificates.file(name).display().to_string();
+    let wants = if of_clients { "yes" } else { "no" };
+    [
+        "--tls-ca-cert-file".to_owned(),
+        file("root.pem"),
+        "--tls-cert-file".to_owned(),
+        file("server.pem"),
+        "--tls-key-file".to_owned(),
+        file("server.key"),
+        "--tls-auth-clients".to_owned(),
+        wants.to_owned(),
+    ]
 }
 
 /// Below the range from which outgoing connections take their ports, so that a stopped server finds

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis_cached::{BuildError, Cache, invalidate_many, redis_cached};
-use redis_cached_tests::{Cluster, Gate, Monitor, RedisServer, Told, eventually, in_time, slot_of};
+use redis_cached_tests::{
+    Certificates, Cluster, Gate, Kind, Monitor, RedisServer, Told, eventually, in_time, slot_of,
+};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::stage::{
-    connect, connect_hastily, hits, live, live_entry, load, load_entry, load_refresh,
+    connect, connect_hastily, hits, live, live_entry, load, load_entry, load_refresh, patient,
 };
 
 /// Not a promise of speed, only of an end.
@@ -64,6 +66,21 @@ async fn a_node_of_a_cluster_is_no_server_of_its_own() {
     assert!(error.is_url() && error.to_string().contains("`redis-cluster://`"), "{error}");
     let error = refusal(&cluster.nodes()[0].unix_url()).await;
     assert!(error.is_url() && error.to_string().contains("`redis-cluster://`"), "{error}");
+}
+
+/// That is not known until it is there.
+#[tokio::test]
+async fn a_node_that_was_away_is_still_no_server_of_its_own() {
+    let mut cluster = Cluster::of_masters().await;
+    cluster.node(0).stop();
+    let cache = connect_hastily(&cluster.nodes()[0].url()).await;
+    cluster.node(0).restart();
+    let id = id_on(1);
+    eventually("it says so", async || {
+        let error = load_entry(id, &cache).peek().await.expect_err("it is on another node");
+        error.to_string().contains("`redis-cluster://`")
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -183,7 +200,12 @@ async fn redirections(cluster: &Cluster, code: &str) -> u64 {
 /// FAULTS 34.
 #[tokio::test]
 async fn c5_a_slot_that_has_moved_is_followed() {
-    let cluster = Cluster::of_masters().await;
+    for kind in [Kind::Redis, Kind::Redis8, Kind::Valkey] {
+        follows_slots(Cluster::of_kind(kind).await).await;
+    }
+}
+
+async fn follows_slots(cluster: Cluster) {
     let (a, b) = (connect(&cluster.url()).await, connect(&cluster.url()).await);
     let gate = Gate::open();
     for node in 0..3 {
@@ -203,6 +225,53 @@ async fn c5_a_slot_that_has_moved_is_followed() {
         let id = id_on(node);
         load(id, &b, &gate).await;
         is_hit(id, &a, &gate).await;
+    }
+}
+
+#[tokio::test]
+async fn c1_what_is_invalidated_in_a_cluster_over_tls_is_gone() {
+    let certificates = Certificates::new();
+    let cluster = Cluster::with_tls(&certificates).await;
+    let builder = patient().url(cluster.url());
+    let cache = builder.tls_root_certificates(certificates.read("root.pem")).build().await.unwrap();
+    let (gate, id) = (Gate::open(), id_on(1));
+    load(id, &cache, &gate).await;
+    cluster.move_slot(&key(id), 2).await;
+    is_hit(id, &cache, &gate).await;
+    load_entry(id, &cache).invalidate().await.unwrap();
+    assert_eq!(load(id, &cache, &gate).await, 2);
+    let untrusting = patient().url(cluster.url()).build().await;
+    assert!(untrusting.is_err_and(|error| error.is_certificate()));
+}
+
+/// By a name, not at all, or by a name that they do not have.
+#[tokio::test]
+async fn c5_nodes_are_reached_as_they_are_announced() {
+    let cluster = Cluster::of_masters().await;
+    let url = cluster.url_of([0]).replace("127.0.0.1", "localhost");
+    for (kind, name) in [("hostname", "localhost"), ("unknown-endpoint", ""), ("hostname", "")] {
+        for node in 0..3 {
+            let prefer = format!("CONFIG SET cluster-preferred-endpoint-type {kind}");
+            cluster.order(node, &prefer).await;
+            let announce = format!("CONFIG SET cluster-announce-hostname {name}");
+            cluster.order(node, &announce).await;
+        }
+        for node in 0..3 {
+            eventually("all know how to call the others", async || {
+                let known: String = cluster.ask(node, "CLUSTER NODES").await;
+                known.matches(",localhost").count() == if name.is_empty() { 0 } else { 3 }
+            })
+            .await;
+        }
+        let (cache, gate) = (connect(&url).await, Gate::open());
+        for node in 0..3 {
+            let id = id_on(node);
+            load(id, &cache, &gate).await;
+            let to = (cluster.master_of(&key(id)).await + 1) % 3;
+            cluster.move_slot(&key(id), to).await;
+            // Without a name, where it is has to be asked first.
+            eventually("it is found", async || hits(id, &cache, &gate).await).await;
+        }
     }
 }
 
@@ -633,6 +702,7 @@ async fn c5_a_master_that_becomes_a_replica_is_left() {
 async fn c6_braces_in_an_argument_steer_no_slot() {
     #[redis_cached(key = "named:{name}", ttl = "5m", tags = ["name:{name}"], cache = cache, skip(cache))]
     async fn named(name: &str, cache: &Cache) -> String {
+        tokio::task::yield_now().await;
         name.to_owned()
     }
     let cluster = Cluster::shared().await;
@@ -642,7 +712,7 @@ async fn c6_braces_in_an_argument_steer_no_slot() {
         let name = format!("}}{{victim}}{n}");
         assert_eq!(named(&name, &cache).await, name);
         assert!(named_entry(&name, &cache).peek().await.unwrap().is_some(), "{name}");
-        slots.insert(slot_of(&named_entry(&name, &cache).key()));
+        slots.insert(slot_of(named_entry(&name, &cache).key()));
         cache.invalidate_tags([format!("name:{name}")]).await.unwrap();
         assert!(named_entry(&name, &cache).peek().await.unwrap().is_none(), "{name}");
     }
@@ -710,6 +780,7 @@ async fn c1_thousands_are_invalidated_at_once() {
     let cache = connect(&cluster.url()).await;
     #[redis_cached(key = "many:{id}", ttl = "5m", tags = ["many:{id}"], cache = cache, skip(cache))]
     async fn many(id: u64, cache: &Cache) -> u64 {
+        tokio::task::yield_now().await;
         id
     }
     let all = async || {

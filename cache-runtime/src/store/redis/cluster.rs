@@ -107,7 +107,7 @@ impl Cluster {
     ) -> Result<(Value, Arc<Pool>), StoreError> {
         let slot = slots::slot_of(name);
         let mut asked: Option<Arc<Node>> = None;
-        let mut rests = 0;
+        let mut rests = Rests(0);
         let mut said = String::new();
         for _ in 0..MOST_HOPS + MOST_RESTS as usize {
             let asking = asked.is_some();
@@ -126,24 +126,17 @@ impl Cluster {
             };
             match Redirect::of(&text, &node.address) {
                 None => return Err(StoreError::Server(text)),
-                Some(Redirect::Moved(slot, to)) => {
-                    if let Some(to) = to {
-                        self.meet(to, Some(slot))?;
-                    }
+                Some(Redirect::Moved(slot, Some(to))) => {
+                    self.meet(to, Some(slot))?;
                     self.refresh_behind();
                 }
-                Some(Redirect::Ask(to)) => {
-                    asked = to.map(|to| self.meet(to, None)).transpose()?;
+                Some(Redirect::Ask(Some(to))) => asked = Some(self.meet(to, None)?),
+                // What is asked for behind this says where they are.
+                Some(Redirect::Moved(_, None)) => {
+                    self.refresh_behind();
+                    rests.one(deadline).await?;
                 }
-                Some(Redirect::TryAgain) if rests < MOST_RESTS => {
-                    let rest = FIRST_REST * 2_u32.pow(rests);
-                    rests += 1;
-                    if Instant::now() + rest >= deadline {
-                        return Err(StoreError::Moving);
-                    }
-                    tokio::time::sleep(rest).await;
-                }
-                Some(Redirect::TryAgain) => return Err(StoreError::Moving),
+                Some(Redirect::Ask(None) | Redirect::TryAgain) => rests.one(deadline).await?,
                 Some(Redirect::Down | Redirect::ReadOnly) => {
                     self.tell_of(&text);
                     self.refresh_behind();
@@ -405,6 +398,21 @@ fn address(of: &ConnectionAddr) -> Option<Address> {
             Some(Address { host: host.clone(), port: *port })
         }
         _ => None,
+    }
+}
+
+/// How often a request has waited for a slot to arrive.
+struct Rests(u32);
+
+impl Rests {
+    async fn one(&mut self, deadline: Instant) -> Result<(), StoreError> {
+        let until = Instant::now() + FIRST_REST * 2_u32.pow(self.0);
+        if self.0 == MOST_RESTS || until >= deadline {
+            return Err(StoreError::Moving);
+        }
+        self.0 += 1;
+        tokio::time::sleep_until(until).await;
+        Ok(())
     }
 }
 

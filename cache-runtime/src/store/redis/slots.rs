@@ -102,11 +102,26 @@ fn range(reply: &Value, asked: &Address) -> Option<Range> {
 fn node(reply: &Value, asked: &Address) -> Option<Address> {
     let Value::Array(parts) = reply else { return None };
     let (host, port) = match parts.as_slice() {
+        [Value::BulkString(host), Value::Int(port), _, more, ..] if host == b"?" => {
+            (ip(more)?, port)
+        }
         [Value::BulkString(host), Value::Int(port), ..] => (std::str::from_utf8(host).ok()?, port),
         [Value::Nil, Value::Int(port), ..] => ("", port),
         _ => return None,
     };
     Address::announced(host, u16::try_from(*port).ok()?, asked)
+}
+
+/// Among what else is said of a node, in pairs.
+fn ip(more: &Value) -> Option<&str> {
+    let is_ip = |name: &Value| matches!(name, Value::BulkString(name) if name == b"ip");
+    let ip = match more {
+        Value::Map(pairs) => &pairs.iter().find(|(name, _)| is_ip(name))?.1,
+        Value::Array(words) => &words.chunks_exact(2).find(|pair| is_ip(&pair[0]))?[1],
+        _ => return None,
+    };
+    let Value::BulkString(ip) = ip else { return None };
+    std::str::from_utf8(ip).ok()
 }
 
 /// What a node says that does not carry out a request because of where the slot is.
@@ -242,6 +257,22 @@ mod tests {
                 node(text(""), 7002),
             ]),
             Value::Array(vec![Value::Int(5461), Value::Int(5461), node(Value::Nil, 7003)]),
+            Value::Array(vec![
+                Value::Int(5462),
+                Value::Int(5999),
+                Value::Array(vec![
+                    text("?"),
+                    Value::Int(7005),
+                    text("id"),
+                    Value::Map(vec![(text("ip"), text("10.0.0.5"))]),
+                ]),
+                Value::Array(vec![
+                    text("?"),
+                    Value::Int(7006),
+                    text("id"),
+                    Value::Array(vec![text("hostname"), text(""), text("ip"), text("10.0.0.6")]),
+                ]),
+            ]),
             // Nobody can be asked for these.
             Value::Array(vec![Value::Int(6000), Value::Int(6001), node(text("?"), 7004)]),
             Value::Array(vec![Value::Int(6000), Value::Int(16_384), node(text("h"), 7004)]),
@@ -259,6 +290,12 @@ mod tests {
                     replicas: vec![at("10.0.0.1", 7002)]
                 },
                 Range { first: 5461, last: 5461, master: at("10.0.0.1", 7003), replicas: vec![] },
+                Range {
+                    first: 5462,
+                    last: 5999,
+                    master: at("10.0.0.5", 7005),
+                    replicas: vec![at("10.0.0.6", 7006)]
+                },
             ]
         );
         assert_eq!(super::ranges(&Value::Array(vec![]), &here()), None);
