@@ -65,6 +65,15 @@ impl Began {
         cache.store.is_untouched(&cache.namespace, since, key, then_note, deadline).await
     }
 
+    /// When it began by the clock of the server that has this key, as far as that is known.
+    pub(crate) fn by_clock_of(&self, cache: &Inner, key: &Key) -> u64 {
+        if cache.store.has_one_clock() {
+            return self.born_at;
+        }
+        let now = cache.store.latest_now(key);
+        now.map_or(self.born_at, |now| now.saturating_sub(millis(self.before.elapsed())))
+    }
+
     /// Since when, by the server's time, the journal tells what was invalidated, where it was asked.
     pub(crate) fn keys_known_since(&self) -> Option<u64> {
         self.keys.as_ref().map(|keys| keys.server_ms)

@@ -68,7 +68,7 @@ async fn stored(at_hand: AtHand, began: Began, mut gathered: Gathered) -> Result
     let judged = {
         let seen = seen::see(&request, deadline).await?;
         if let Found::Usable(found) = seen.find(&request)
-            && found.life.born_at >= began.born_at
+            && found.life.born_at >= began.by_clock_of(&request.cache, &request.key)
         {
             telemetry::step(request.site, &request.key, "a newer value is there");
             return Ok(());

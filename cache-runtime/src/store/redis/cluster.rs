@@ -302,7 +302,7 @@ impl Cluster {
         Err(refused)
     }
 
-    /// All nodes that are known, in a random order, and then those that the url names.
+    /// Some of the nodes that are known, and those that the url names.
     fn to_ask(&self) -> Vec<Address> {
         let map = self.map();
         let masters = map.masters.iter().map(|node| &node.address);
