@@ -127,8 +127,8 @@ impl Cluster {
             match Redirect::of(&text, &node.address) {
                 None => return Err(StoreError::Server(text)),
                 Some(Redirect::Moved(slot, Some(to))) => {
-                    self.meet(to, Some(slot))?;
-                    self.refresh_behind();
+                    let owner = self.meet(to, Some(slot))?;
+                    self.refresh_by(Some(&owner.address));
                 }
                 Some(Redirect::Ask(Some(to))) => asked = Some(self.meet(to, None)?),
                 // What is asked for behind this says where they are.
@@ -230,6 +230,11 @@ impl Cluster {
 
     /// Asks where the slots are, behind whoever has met trouble. One question at a time, and not at every trouble.
     pub(super) fn refresh_behind(self: &Arc<Self>) {
+        self.refresh_by(None);
+    }
+
+    /// The same; a node that has just got a slot knows of it, and others may not yet.
+    fn refresh_by(self: &Arc<Self>, first: Option<&Address>) {
         // Outside of one there is no trouble with a server.
         if Handle::try_current().is_err() {
             return;
@@ -244,11 +249,11 @@ impl Cluster {
             refresh.until = begins + self.longest_refresh();
             begins
         };
-        let cluster = Arc::clone(self);
+        let (cluster, first) = (Arc::clone(self), first.cloned());
         tokio::spawn(async move {
             tokio::time::sleep_until(begins).await;
             let longest = cluster.longest_refresh();
-            let found = tokio::time::timeout(longest, cluster.find()).await;
+            let found = tokio::time::timeout(longest, cluster.find_by(first)).await;
             let changed = matches!(found, Ok(Ok(true)));
             let mut refresh = lock(&cluster.refresh);
             refresh.pause =
@@ -260,13 +265,17 @@ impl Cluster {
     }
 
     fn longest_refresh(&self) -> Duration {
-        self.limits.connect + self.limits.deadline
+        2 * (self.limits.connect + self.limits.deadline)
     }
 
     /// Asks nodes where the slots are; the first that knows is believed, and corrected by the nodes themselves. Says
     /// whether that is news.
     pub(super) async fn find(self: &Arc<Self>) -> Result<bool, Refusal> {
-        let found = self.learn_of_any().await;
+        self.find_by(None).await
+    }
+
+    async fn find_by(self: &Arc<Self>, first: Option<Address>) -> Result<bool, Refusal> {
+        let found = self.learn_of_any(first).await;
         match &found {
             Ok(_) if self.lost.swap(false, Ordering::AcqRel) => {
                 tracing::info!(target: "redis_cached", "nodes of the cluster can be asked again");
@@ -283,7 +292,12 @@ impl Cluster {
         found
     }
 
-    async fn learn_of_any(self: &Arc<Self>) -> Result<bool, Refusal> {
+    async fn learn_of_any(self: &Arc<Self>, first: Option<Address>) -> Result<bool, Refusal> {
+        if let Some(first) = first
+            && let Ok(ranges) = Arc::clone(self).said_by(first).await
+        {
+            return Ok(self.learn(ranges));
+        }
         let mut refused = Refusal::Unreachable("no node of the cluster answers".to_owned());
         for some in self.to_ask().chunks(ASKED_AT_ONCE).take(MOST_ROUNDS) {
             let mut under_way = JoinSet::new();
