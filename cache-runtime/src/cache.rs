@@ -169,7 +169,7 @@ impl Cache {
         self.0.functions.list()
     }
 
-    /// Asks the server whether it answers.
+    /// Asks the server whether it answers; of a cluster every master.
     ///
     /// # Errors
     ///

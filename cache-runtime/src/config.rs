@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::IntoConnectionInfo;
+use ::redis::{ConnectionInfo, IntoConnectionInfo};
 
 use crate::by_hand::Boxed;
 use crate::cache::Cache;
@@ -112,6 +112,10 @@ impl Builder {
     /// service whose master the sentinels at these hosts know (port 26379; 16 of them at most). User and password are the
     /// master's. Where the sentinels ask for some, they are `?sentinelUsername=…&sentinelPassword=…` behind it. What
     /// is not a letter, digit, `-`, `.`, `_` or `~` in one of these is written as `%` and two hexadecimal digits.
+    ///
+    /// A Redis Cluster is `redis-cluster://[user:password@]host[:port][,host[:port]…]`, `rediss-cluster://…` for TLS. Any
+    /// of the nodes that are named has to answer; the others are found by it, at the addresses that the cluster
+    /// announces.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
         self
@@ -123,7 +127,8 @@ impl Builder {
         self
     }
 
-    /// How many multiplexed connections each tokio runtime opens for reads, 1 to 64. Default: 4.
+    /// How many multiplexed connections each tokio runtime opens for reads, 1 to 64; to a cluster so many to each master.
+    /// Default: 4.
     ///
     /// Half as many more are for what may write, so that no hit waits behind a write, and one more for the reads of
     /// leases that somebody waits for: 7 by default.
@@ -317,14 +322,12 @@ impl Builder {
             Some(("redis" | "unix" | "redis+unix" | "valkey" | "redis-sentinel", _)) => {
                 Store::Redis(Box::new(self.connect().await?))
             }
-            Some(("rediss" | "rediss-sentinel", _)) if cfg!(feature = "tls") => {
+            Some(("redis-cluster", _)) => Store::Redis(Box::new(self.connect().await?)),
+            Some(("rediss" | "rediss-sentinel" | "rediss-cluster", _)) if cfg!(feature = "tls") => {
                 Store::Redis(Box::new(self.connect().await?))
             }
-            Some(("rediss" | "rediss-sentinel", _)) => {
+            Some(("rediss" | "rediss-sentinel" | "rediss-cluster", _)) => {
                 return Err(self.bad_url("it needs the feature `tls` of `redis-cached`").into());
-            }
-            Some(("redis-cluster", _)) => {
-                return Err(self.bad_url("this scheme is not supported yet").into());
             }
             _ => return Err(self.bad_url("its scheme is not known").into()),
         };
@@ -366,7 +369,6 @@ impl Builder {
 
     async fn connect(&self) -> Result<Redis, BuildErrorKind> {
         tokio::runtime::Handle::try_current().map_err(|_| BuildErrorKind::NoRuntime)?;
-        let at = self.location().map_err(|why| self.bad_url(&why))?;
         let limits = Limits {
             connections: self.connections,
             deadline: self.deadline,
@@ -374,27 +376,55 @@ impl Builder {
         };
         let speaks_tls = self.url.starts_with("rediss");
         let url = redact(&self.url);
-        let redis =
-            Redis::new(at, limits, &self.tls, self.confirm, &self.namespace).map_err(|error| {
-                let why = error.to_string();
-                if speaks_tls {
-                    BuildErrorKind::Certificate { url: url.clone(), why }
-                } else {
-                    self.bad_url(&why)
-                }
-            })?;
+        let redis = match self.nodes()? {
+            Some(nodes) => Redis::cluster(nodes, limits, &self.tls),
+            None => {
+                let at = self.location().map_err(|why| self.bad_url(&why))?;
+                Redis::one(at, limits, &self.tls, self.confirm, &self.namespace)
+            }
+        };
+        let redis = redis.map_err(|error| {
+            let why = error.to_string();
+            if speaks_tls {
+                BuildErrorKind::Certificate { url: url.clone(), why }
+            } else {
+                self.bad_url(&why)
+            }
+        })?;
         match redis.check(&self.namespace).await {
             Ok(()) => Ok(redis),
             Err(Refusal::Authentication(why)) => Err(BuildErrorKind::Authentication { url, why }),
             Err(Refusal::Permission(why)) => Err(BuildErrorKind::Permission { url, why }),
             Err(Refusal::Certificate(why)) => Err(BuildErrorKind::Certificate { url, why }),
             Err(Refusal::Service(name)) => Err(BuildErrorKind::Service { url, name }),
+            Err(Refusal::Url(why)) => Err(self.bad_url(why)),
             Err(Refusal::Other(why)) => Err(BuildErrorKind::Server { url, why }),
             Err(Refusal::Unreachable(why)) => {
                 tracing::debug!(target: "redis_cached", url, why, "built without the store");
                 Ok(redis)
             }
         }
+    }
+
+    /// Those of a cluster that the url names, if it does.
+    fn nodes(&self) -> Result<Option<Vec<ConnectionInfo>>, BuildErrorKind> {
+        let Some(urls) = urls_of_nodes(&self.url) else { return Ok(None) };
+        let nodes = urls.iter().map(|url| url.as_str().into_connection_info());
+        let nodes: Vec<ConnectionInfo> =
+            nodes.collect::<Result<_, _>>().map_err(|error| self.bad_url(&error.to_string()))?;
+        if nodes.iter().any(|info| info.redis_settings().db() != 0) {
+            return Err(
+                self.bad_url("a cluster has no databases: leave out what stands behind the `/`")
+            );
+        }
+        if let Some(confirm) = &self.confirm {
+            return Err(BuildErrorKind::Setting {
+                setting: "confirm_by_replicas",
+                value: confirm.replicas.to_string(),
+                allowed: "left out with a cluster, where it is not there yet",
+            });
+        }
+        Ok(Some(nodes))
     }
 
     fn location(&self) -> Result<Location, String> {
@@ -457,6 +487,20 @@ impl fmt::Debug for Builder {
     }
 }
 
+/// Of `redis-cluster://user:password@one:7000,two/` a url for each node that it names, as for a server; `None` where it
+/// names a server.
+fn urls_of_nodes(url: &str) -> Option<Vec<String>> {
+    let (scheme, rest) = url.split_once("://")?;
+    let scheme = scheme.strip_suffix("-cluster")?;
+    // The last one: a password may hold an `@`.
+    let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(user, rest)| (user, rest));
+    let at = if user.is_empty() { "" } else { "@" };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (hosts, behind) = rest.split_at(end);
+    let of_node = |host: &str| format!("{scheme}://{user}{at}{host}{behind}");
+    Some(hosts.split(',').map(of_node).collect())
+}
+
 /// Replaces everything between `//` and the last `@`, and every query, by `***`.
 ///
 /// Coarse on purpose: it must hold for a url that does not parse as well.
@@ -478,6 +522,30 @@ fn redact(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_of_a_cluster_names_nodes() {
+        for (url, expected) in [
+            ("redis-cluster://a", &["redis://a"][..]),
+            ("redis-cluster://a:7000,b/", &["redis://a:7000/", "redis://b/"]),
+            (
+                "rediss-cluster://u:p,@,@a:1,[::1]:2",
+                &["rediss://u:p,@,@a:1", "rediss://u:p,@,@[::1]:2"],
+            ),
+            (
+                "redis-cluster://a,b?protocol=resp3",
+                &["redis://a?protocol=resp3", "redis://b?protocol=resp3"],
+            ),
+            ("redis-cluster://", &["redis://"]),
+            ("redis-cluster://a,", &["redis://a", "redis://"]),
+        ] {
+            let urls = urls_of_nodes(url).expect("it is one");
+            assert_eq!(urls, expected, "{url}");
+        }
+        for url in ["redis://a,b", "unix:///a", "memory://", "redis-cluster", ""] {
+            assert_eq!(urls_of_nodes(url), None, "{url}");
+        }
+    }
 
     #[test]
     fn a_redacted_url_holds_no_secret() {

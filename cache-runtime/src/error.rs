@@ -14,7 +14,7 @@ pub struct BuildError(#[from] pub(crate) BuildErrorKind);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildErrorKind {
     #[error(
-        "the url {url:?} can't be used: {why}; write it as `redis://[user:password@]host[:port][/db]`, `rediss://…`, `redis-sentinel://[user:password@]host[:port],…/service[/db]`, `unix:///path/to.sock` or `memory://`"
+        "the url {url:?} can't be used: {why}; write it as `redis://[user:password@]host[:port][/db]`, `rediss://…`, `redis-cluster://host[:port],…`, `redis-sentinel://[user:password@]host[:port],…/service[/db]`, `unix:///path/to.sock` or `memory://`"
     )]
     Url { url: String, why: String },
     #[error(
@@ -28,7 +28,7 @@ pub(crate) enum BuildErrorKind {
     )]
     Authentication { url: String, why: String },
     #[error(
-        "the user of {url} lacks a permission: {why}; on the keys of the namespace (`ns:*`, `ns.tag:*` and `ns.journal*`) it needs the commands get, mget, set, del, exists, strlen, getrange, setrange, pttl, pexpire, zadd, zcard, zincrby, zrange, zremrangebyscore, zscore, time, eval, evalsha, hello, ping, and client|tracking to wait without polling"
+        "the user of {url} lacks a permission: {why}; on the keys of the namespace (`ns:*`, `ns.tag:*` and `ns.journal*`) it needs the commands get, mget, set, del, exists, strlen, getrange, setrange, pttl, pexpire, zadd, zcard, zincrby, zrange, zremrangebyscore, zscore, time, eval, evalsha, hello, ping, client|tracking to wait without polling, and in a cluster cluster|slots and asking"
     )]
     Permission { url: String, why: String },
     #[error(
@@ -50,7 +50,8 @@ pub(crate) enum BuildErrorKind {
 }
 
 impl BuildError {
-    /// The url could not be parsed, or its scheme is not known.
+    /// The url could not be parsed, its scheme is not known, or the server is not what it says: a node of a cluster, or
+    /// none.
     #[must_use]
     pub fn is_url(&self) -> bool {
         matches!(self.0, BuildErrorKind::Url { .. })

@@ -376,7 +376,8 @@ pub(crate) fn hand_on(cache: Option<&Arc<Inner>>, touched: &Gathered) {
             if foreign && touched.is_tagged() {
                 gathered.spoil(Spoiled::Foreign);
             }
-            if foreign && touched.oldest.is_some() {
+            let one_clock = cache.is_none_or(|cache| cache.store.has_one_clock());
+            if (foreign || !one_clock) && touched.oldest.is_some() {
                 // By another server's clock.
                 gathered.uses(Some(0));
             }

@@ -10,6 +10,7 @@ use crate::by_hand::Boxed;
 use crate::cache::Inner;
 use crate::entry::Judged;
 use crate::faults::{self, Fault};
+use crate::freshness::millis;
 use crate::journal::{Of, Position};
 use crate::key::Key;
 use crate::policy::Policy;
@@ -27,6 +28,8 @@ fn life(lock_ttl: Duration) -> Duration {
 pub(crate) struct Began {
     /// The server's time: what the body has read is at most this old.
     pub(crate) born_at: u64,
+    /// By the clock of this process, when it had not begun yet: that tells how old it is to a server of another clock.
+    before: Instant,
     /// Where the journals were, as far as that was asked.
     tags: Option<Position>,
     keys: Option<Position>,
@@ -35,9 +38,10 @@ pub(crate) struct Began {
 impl Began {
     /// Where the journals are now, for a body that begins behind this.
     pub(crate) async fn now(cache: &Inner, deadline: Instant) -> Result<Self, StoreError> {
+        let before = Instant::now();
         let position = |of| cache.store.position(of, &cache.namespace, deadline);
         let (tags, keys) = tokio::try_join!(position(Of::Tags), position(Of::Keys))?;
-        Ok(Self { born_at: keys.server_ms, tags: Some(tags), keys: Some(keys) })
+        Ok(Self { born_at: keys.server_ms, before, tags: Some(tags), keys: Some(keys) })
     }
 
     /// Whether nothing has touched a key since. To be asked under its lease.
@@ -51,6 +55,15 @@ impl Began {
         let Some(since) = &self.keys else { return Ok(false) };
         let deadline = cache.deadline();
         cache.store.is_untouched(&cache.namespace, since, key, then_note, deadline).await
+    }
+
+    /// When it began by the clock of the server that has this key, as far as that is known.
+    pub(crate) fn by_clock_of(&self, cache: &Inner, key: &Key) -> u64 {
+        if cache.store.has_one_clock() {
+            return self.born_at;
+        }
+        let now = cache.store.latest_now(key);
+        now.map_or(self.born_at, |now| now.saturating_sub(millis(self.before.elapsed())))
     }
 
     /// Since when, by the server's time, the journal tells what was invalidated, where it was asked.
@@ -85,7 +98,7 @@ pub(crate) struct Lease {
 
 /// What asking for a lease came to.
 pub(crate) enum Taken {
-    Granted(Lease),
+    Granted(Box<Lease>),
     Changed,
     Held(String),
     Pass,
@@ -105,7 +118,7 @@ pub(crate) async fn take(
     let life = life(policy.lock_ttl);
     let taken = cache.store.take(key, judged, &request.token, life, deadline).await;
     match taken {
-        Ok(Take::Granted(granted)) => Taken::Granted(request.granted(granted, policy)),
+        Ok(Take::Granted(granted)) => Taken::Granted(Box::new(request.granted(granted, policy))),
         Ok(other) => {
             request.settle();
             match other {
@@ -171,9 +184,9 @@ impl Request {
     }
 
     fn granted(self, granted: Granted, policy: &Policy) -> Lease {
-        let (cache, key) = (Arc::clone(&self.cache), self.key.clone());
+        let (cache, key, taken) = (Arc::clone(&self.cache), self.key.clone(), Instant::now());
         self.settle();
-        let began = Began { born_at: granted.server_ms, tags: None, keys: None };
+        let began = Began { born_at: granted.server_ms, before: taken, tags: None, keys: None };
         Lease {
             cache,
             key,
@@ -183,7 +196,7 @@ impl Request {
             began,
             of_another: None,
             tags_live: Duration::ZERO,
-            renewed_until: Instant::now() + policy.longest(),
+            renewed_until: taken + policy.longest(),
             ended: false,
         }
     }
@@ -212,6 +225,11 @@ impl Lease {
     /// Makes it the lease of a value that another body has computed, and has begun to before this was taken.
     pub(crate) fn of_another(&mut self, began: Began, then_note: bool) {
         self.began = began;
+        if !self.cache.store.has_one_clock() {
+            // By the clock of this key's server, on which the lease was granted a moment ago.
+            self.began.born_at =
+                self.granted.server_ms.saturating_sub(millis(self.began.before.elapsed()));
+        }
         self.of_another = Some(then_note);
     }
 
@@ -252,7 +270,7 @@ impl Lease {
             position(Of::Keys, journals.keys)
         )?;
         self.captured_before(nonces, policy);
-        self.began = Began { born_at: self.began.born_at, tags, keys };
+        self.began = Began { tags, keys, ..self.began.clone() };
         Ok(())
     }
 

@@ -434,7 +434,7 @@ fn seek<'c>(
             let policy = &request.policy;
             match lease::take(&request.cache, &request.key, &judged, policy, deadline).await {
                 Taken::Granted(lease) => {
-                    leader.baton = Some(lease);
+                    leader.baton = Some(*lease);
                     break;
                 }
                 Taken::Pass => {

@@ -68,7 +68,7 @@ async fn stored(at_hand: AtHand, began: Began, mut gathered: Gathered) -> Result
     let judged = {
         let seen = seen::see(&request, deadline).await?;
         if let Found::Usable(found) = seen.find(&request)
-            && found.life.born_at >= began.born_at
+            && found.life.born_at >= began.by_clock_of(&request.cache, &request.key)
         {
             telemetry::step(request.site, &request.key, "a newer value is there");
             return Ok(());
@@ -83,7 +83,7 @@ async fn stored(at_hand: AtHand, began: Began, mut gathered: Gathered) -> Result
     let policy = &request.policy;
     let taken = lease::take(&request.cache, &request.key, &judged, policy, deadline).await;
     let mut lease = match taken {
-        Taken::Granted(lease) => lease,
+        Taken::Granted(lease) => *lease,
         Taken::Unknown(error) => return Err(error),
         Taken::Changed | Taken::Held(_) | Taken::Pass => {
             telemetry::step(request.site, &request.key, "left to another");

@@ -133,7 +133,7 @@ async fn run(
     let policy = &request.policy;
     let mut lease = match lease::take(&request.cache, &request.key, judged, policy, deadline).await
     {
-        Taken::Granted(lease) => lease,
+        Taken::Granted(lease) => *lease,
         Taken::Unknown(error) => {
             return telemetry::store_trouble(request.site, &request.key, &error);
         }

@@ -53,11 +53,6 @@ impl Tag {
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
-
-    /// Which of several connections carries requests that concern this tag only.
-    pub(crate) fn lane(&self, lanes: usize) -> usize {
-        key::lane_of(&self.key, lanes)
-    }
 }
 
 /// What a template says for some arguments; `None` where one of them is, and so there is no such tag.

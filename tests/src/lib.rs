@@ -4,6 +4,7 @@
 //! Nothing here waits for a time: it waits for an event, or asks again until a generous deadline.
 
 mod certificates;
+mod cluster;
 mod gate;
 mod helper;
 mod monitor;
@@ -14,6 +15,7 @@ mod server;
 mod told;
 
 pub use certificates::Certificates;
+pub use cluster::{Cluster, slot_of};
 pub use gate::Gate;
 pub use helper::{Helper, orders, role, tell};
 pub use monitor::{Monitor, Seen};

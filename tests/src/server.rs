@@ -52,6 +52,8 @@ pub struct RedisServer {
     /// Whether it speaks TLS on its port.
     tls: bool,
     arguments: Vec<String>,
+    /// Where the nodes of its cluster talk to it, if it is one of them.
+    bus: Option<u16>,
     process: Option<Child>,
 }
 
@@ -132,39 +134,67 @@ impl RedisServer {
         of_clients: bool,
         more: &[&str],
     ) -> Self {
-        let file = |name| certificates.file(name).display().to_string();
-        let (root, certificate, key) = (file("root.pem"), file("server.pem"), file("server.key"));
-        let arguments = [
-            "--tls-ca-cert-file",
-            &root,
-            "--tls-cert-file",
-            &certificate,
-            "--tls-key-file",
-            &key,
-            "--tls-auth-clients",
-            if of_clients { "yes" } else { "no" },
-        ];
+        let arguments = tls_arguments(certificates, of_clients);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         Self::launch(Kind::Redis, None, true, &[&arguments, more].concat())
     }
 
     fn launch(kind: Kind, password: Option<&str>, tls: bool, arguments: &[&str]) -> Self {
-        let mut server = Self {
+        let mut server = Self::new(kind, password, tls, arguments);
+        server.first_start();
+        server
+    }
+
+    fn new(kind: Kind, password: Option<&str>, tls: bool, arguments: &[&str]) -> Self {
+        Self {
             kind,
             port: 0,
             dir: TempDir::new().expect("a temporary directory"),
             password: password.map(str::to_owned),
             tls,
             arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
+            bus: None,
             process: None,
-        };
+        }
+    }
+
+    fn first_start(&mut self) {
         // Between choosing a port and binding it somebody else may take it.
         for _ in 0..50 {
-            server.port = free_port();
-            if server.spawn() {
-                return server;
+            self.port = free_port();
+            if self.bus.is_some() {
+                self.bus = Some(free_port());
+            }
+            if self.spawn() {
+                return;
             }
         }
-        panic!("redis-server does not start: {}", server.log());
+        panic!("redis-server does not start: {}", self.log());
+    }
+
+    /// Starts a node of a cluster that does not know the others yet.
+    pub(crate) fn start_node(kind: Kind, arguments: &[&str]) -> Self {
+        let mut server = Self::new(kind, None, false, arguments);
+        server.bus = Some(0);
+        server.first_start();
+        server
+    }
+
+    /// One that speaks TLS, with the others too.
+    pub(crate) fn start_node_with_tls(certificates: &Certificates, arguments: &[&str]) -> Self {
+        let tls = tls_arguments(certificates, false);
+        let mut all: Vec<&str> = tls.iter().map(String::as_str).collect();
+        all.extend(["--tls-cluster", "yes", "--tls-replication", "yes"]);
+        all.extend(arguments);
+        let mut server = Self::new(Kind::Redis, None, true, &all);
+        server.bus = Some(0);
+        server.first_start();
+        server
+    }
+
+    /// Its port, and that at which the nodes of its cluster talk to it.
+    pub(crate) fn ports(&self) -> (u16, Option<u16>) {
+        (self.port, self.bus)
     }
 
     /// Starts a stopped server again, empty, at the same address.
@@ -207,6 +237,12 @@ impl RedisServer {
             process.kill().expect("one's own child can be killed");
             process.wait().expect("one's own child can be waited for");
         }
+    }
+
+    /// Whether it was started, and neither stopped nor killed since.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
     }
 
     /// Stops the process from running, so that it accepts connections and answers nothing.
@@ -271,11 +307,15 @@ impl RedisServer {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
         self.dir.path().join("redis.sock")
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().expect("the server is running").id()
     }
 
@@ -297,6 +337,9 @@ impl RedisServer {
             .arg(self.log_file());
         if let Some(password) = &self.password {
             command.args(["--requirepass", password]);
+        }
+        if let Some(bus) = self.bus {
+            command.args(["--cluster-enabled", "yes", "--cluster-port", &bus.to_string()]);
         }
         command
             .args(&self.arguments)
@@ -345,6 +388,21 @@ impl Drop for RedisServer {
             let _ = process.wait();
         }
     }
+}
+
+fn tls_arguments(certificates: &Certificates, of_clients: bool) -> [String; 8] {
+    let file = |name| certificates.file(name).display().to_string();
+    let wants = if of_clients { "yes" } else { "no" };
+    [
+        "--tls-ca-cert-file".to_owned(),
+        file("root.pem"),
+        "--tls-cert-file".to_owned(),
+        file("server.pem"),
+        "--tls-key-file".to_owned(),
+        file("server.key"),
+        "--tls-auth-clients".to_owned(),
+        wants.to_owned(),
+    ]
 }
 
 /// Below the range from which outgoing connections take their ports, so that a stopped server finds

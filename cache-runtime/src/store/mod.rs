@@ -30,6 +30,9 @@ pub(crate) enum StoreError {
     Deadline(Duration),
     #[error("not connected: {0}")]
     Unconnected(String),
+    /// A part of the keys is on one node of a cluster, and a part on another.
+    #[error("its keys are just moved from one node of the cluster to another")]
+    Moving,
     #[error("refused by the server: {0}")]
     Server(String),
     #[error("{confirmed} and not {wanted} replicas have confirmed it within {within:?}")]
@@ -445,6 +448,15 @@ impl Store {
         match self {
             Self::Memory(store) => Ok(store.wait_for_lease(key, held, until).await),
             Self::Redis(store) => store.wait_for_lease(key, held, until).await,
+        }
+    }
+
+    /// Whether what one key says of the time can be compared with what another says: the nodes of a cluster have clocks
+    /// of their own.
+    pub(crate) fn has_one_clock(&self) -> bool {
+        match self {
+            Self::Memory(_) => true,
+            Self::Redis(store) => store.has_one_clock(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis_cached_tests::{Helper, PATIENCE, RedisServer, Service, Setup};
+use redis_cached_tests::{Cluster, Helper, PATIENCE, RedisServer, Service};
 use tokio::time::Instant;
 
 use crate::figures::Figures;
@@ -29,10 +29,13 @@ pub(crate) enum Blow {
     HoldAll,
     Evict,
     EvictAtRandom,
+    Reshard,
+    HandOver,
+    FailOver,
 }
 
 impl Blow {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const OF_ONE_SERVER: &[Self] = &[
         Self::Kill,
         Self::Stop,
         Self::Cut,
@@ -43,42 +46,79 @@ impl Blow {
         Self::Evict,
         Self::EvictAtRandom,
     ];
+    pub(crate) const OF_CLUSTER: &[Self] = &[
+        Self::Kill,
+        Self::Stop,
+        Self::Cut,
+        Self::Flush,
+        Self::ForgetScripts,
+        Self::HoldWrites,
+        Self::HoldAll,
+        Self::Reshard,
+        Self::Reshard,
+        Self::HandOver,
+        Self::FailOver,
+    ];
 }
+
+/// What the fleet shares.
+pub(crate) enum Servers {
+    One(Box<RedisServer>),
+    /// Behind sentinels, and which of its servers is the master.
+    Service(Box<Service>, usize),
+    Cluster(Box<Cluster>),
+}
+
+impl Servers {
+    fn url(&self) -> String {
+        match self {
+            Self::One(server) => server.url(),
+            Self::Service(service, _) => service.url(),
+            Self::Cluster(cluster) => cluster.url(),
+        }
+    }
+
+    fn nodes(&self) -> &[RedisServer] {
+        match self {
+            Self::One(server) => std::slice::from_ref(server),
+            Self::Service(service, _) => &service.servers,
+            Self::Cluster(cluster) => cluster.nodes(),
+        }
+    }
+
+    /// The one that has all keys, if there is one.
+    fn alone(&self) -> Option<&RedisServer> {
+        match self {
+            Self::One(server) => Some(server),
+            Self::Service(service, master) => Some(&service.servers[*master]),
+            Self::Cluster(_) => None,
+        }
+    }
+
+    fn blows(&self) -> &'static [Blow] {
+        match self {
+            Self::One(_) | Self::Service(..) => Blow::OF_ONE_SERVER,
+            Self::Cluster(_) => Blow::OF_CLUSTER,
+        }
+    }
+}
+
+/// Whose slots move: what functions read, their tags, and the journals.
+const MOVED: [&str; 8] = [
+    "ns:{live:0}",
+    "ns:{tagged:0}",
+    "ns:{put:0}",
+    "ns:{outer:0:1}",
+    "ns.tag:{register:0}",
+    "ns.tag:{group:0}",
+    "ns.journal",
+    "ns.journal.keys",
+];
 
 struct Member {
     helper: Helper,
     heard: Instant,
     stopped_until: Option<Instant>,
-}
-
-/// What the fleet caches in.
-enum Place {
-    Server(Box<RedisServer>),
-    /// Which of its servers is the master.
-    Service(Box<Service>, usize),
-}
-
-impl Place {
-    fn url(&self) -> String {
-        match self {
-            Self::Server(server) => server.url(),
-            Self::Service(service, _) => service.url(),
-        }
-    }
-
-    fn servers(&self) -> &[RedisServer] {
-        match self {
-            Self::Server(server) => std::slice::from_ref(&**server),
-            Self::Service(service, _) => &service.servers,
-        }
-    }
-
-    fn master(&self) -> &RedisServer {
-        match self {
-            Self::Server(server) => server,
-            Self::Service(service, master) => &service.servers[*master],
-        }
-    }
 }
 
 /// What was acknowledged this long before a failover the replica has by then.
@@ -87,7 +127,9 @@ const REPLICATED: Duration = Duration::from_secs(2);
 pub(crate) struct Fleet {
     /// The first to end: without an origin they would complain.
     members: Vec<Member>,
-    place: Place,
+    servers: Servers,
+    /// A node that was killed, and whose replica has not taken its place yet.
+    dead: Option<usize>,
     origin: RedisServer,
     clearable: bool,
     rng: fastrand::Rng,
@@ -97,33 +139,25 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    pub(crate) async fn start(seed: u64) -> Self {
-        Self::start_in(Place::Server(Box::new(RedisServer::start())), seed).await
-    }
-
-    /// Behind sentinels.
-    pub(crate) async fn start_in_a_service(seed: u64) -> Self {
-        // The server is held for longer than half a second now and then, which is no reason for a failover.
-        let setup = Setup { down_after_ms: Some(10_000), ..Setup::default() };
-        let service = Service::start_with(setup).await;
-        Self::start_in(Place::Service(Box::new(service), 0), seed).await
-    }
-
-    async fn start_in(place: Place, seed: u64) -> Self {
+    pub(crate) async fn start(seed: u64, servers: Servers) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut fleet = Self {
             members: Vec::new(),
-            place,
+            servers,
+            dead: None,
             origin: RedisServer::start(),
             clearable: rng.bool(),
             rng,
             deck: Vec::new(),
             figures: Figures::default(),
         };
-        for server in fleet.place.servers() {
-            let mut cli = server.cli().await;
-            // The server itself takes about a megabyte.
-            order(&mut cli, "CONFIG SET maxmemory 8mb maxmemory-policy allkeys-lru").await;
+        fleet.figures.expected = fleet.servers.blows();
+        if !matches!(fleet.servers, Servers::Cluster(_)) {
+            for server in fleet.servers.nodes() {
+                // The server itself takes about a megabyte.
+                let limits = "CONFIG SET maxmemory 8mb maxmemory-policy allkeys-lru";
+                order(&mut server.cli().await, limits).await;
+            }
         }
         for index in 0..PROCESSES {
             let member = fleet.member(index);
@@ -134,9 +168,12 @@ impl Fleet {
 
     fn member(&mut self, index: usize) -> Member {
         let role = format!("{index} {}", self.rng.u32(..));
+        let alone = self.servers.alone().map(std::slice::from_ref);
+        let nodes = alone.unwrap_or_else(|| self.servers.nodes());
+        let nodes: Vec<String> = nodes.iter().map(RedisServer::url).collect();
         let environment = [
-            ("CACHE", &*self.place.url()),
-            ("SERVER", &*self.place.master().url()),
+            ("CACHE", &*self.servers.url()),
+            ("NODES", &*nodes.join(",")),
             ("ORIGIN", &*self.origin.url()),
             ("CLEARABLE", if self.clearable { "true" } else { "false" }),
         ];
@@ -144,39 +181,37 @@ impl Fleet {
         Member { helper, heard: Instant::now(), stopped_until: None }
     }
 
-    /// Something happens about twice a second, until the time is over.
+    /// Something happens about twice a second, until the time is over. Of a service the replica becomes the master in the
+    /// middle of it.
     pub(crate) async fn under_fire(mut self, lasts: Duration) -> Figures {
         let began = Instant::now();
-        self.fire_until(began + lasts).await;
-        self.ended(began).await
-    }
-
-    /// The same, and in the middle of it the replica becomes the master.
-    pub(crate) async fn under_fire_with_a_failover(mut self, lasts: Duration) -> Figures {
-        let began = Instant::now();
-        self.fire_until(began + lasts / 2).await;
-        self.fail_over().await;
+        if let Servers::Service(..) = self.servers {
+            self.fire_until(began + lasts / 2).await;
+            self.hand_to_the_replica().await;
+        }
         self.fire_until(began + lasts).await;
         self.ended(began).await
     }
 
     async fn fire_until(&mut self, until: Instant) {
-        let mut cli = self.place.master().cli().await;
         while Instant::now() < until && self.figures.is_sound() {
             let next = Instant::now() + Duration::from_millis(self.rng.u64(200..800));
             while Instant::now() < next {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 self.look_after();
             }
-            self.strike(&mut cli).await;
+            self.revive().await;
+            self.strike().await;
             self.figures.settle(now().saturating_sub(ARRIVES));
         }
     }
 
     async fn ended(mut self, began: Instant) -> Figures {
-        let mut cli = self.place.master().cli().await;
-        let info: String = redis::cmd("INFO").query_async(&mut cli).await.expect("it is up");
-        self.figures.evicted = field(&info, "evicted_keys:");
+        if let Some(server) = self.servers.alone() {
+            let mut cli = server.cli().await;
+            let info: String = redis::cmd("INFO").query_async(&mut cli).await.expect("it is up");
+            self.figures.evicted = field(&info, "evicted_keys:");
+        }
         for index in 0..PROCESSES {
             self.end(index).await;
         }
@@ -186,7 +221,7 @@ impl Fleet {
     }
 
     /// What is acknowledged meanwhile, by whichever of both, does not count. All else does.
-    async fn fail_over(&mut self) {
+    async fn hand_to_the_replica(&mut self) {
         let start = now();
         self.figures.fails_over(start);
         let until = Instant::now() + REPLICATED;
@@ -195,7 +230,7 @@ impl Fleet {
             self.look_after();
         }
         // Nobody is stopped from here on: a stop is shorter, and only a blow begins one.
-        let Place::Service(service, master) = &mut self.place else {
+        let Servers::Service(service, master) = &mut self.servers else {
             panic!("one server has nobody to fail over to")
         };
         service.fail_over().await;
@@ -207,13 +242,15 @@ impl Fleet {
         self.look_after();
     }
 
-    async fn strike(&mut self, cli: &mut MultiplexedConnection) {
+    async fn strike(&mut self) {
         if self.deck.is_empty() {
-            self.deck.extend(Blow::ALL);
+            self.deck.extend(self.servers.blows());
             self.rng.shuffle(&mut self.deck);
         }
         let Some(blow) = self.deck.pop() else { return };
         let at = self.rng.usize(..PROCESSES);
+        let node = self.some_master().await;
+        let cli = &mut self.servers.nodes()[node].cli().await;
         let start = now();
         match blow {
             Blow::Kill => {
@@ -228,6 +265,9 @@ impl Fleet {
             Blow::HoldAll => self.hold(cli, "ALL").await,
             Blow::Evict => self.press(cli, "allkeys-lru").await,
             Blow::EvictAtRandom => self.press(cli, "allkeys-random").await,
+            Blow::Reshard => self.reshard().await,
+            Blow::HandOver => self.hand_over().await,
+            Blow::FailOver => self.fail_over(node).await,
         }
         *self.figures.blows.entry(blow).or_default() += 1;
         let what = match blow {
@@ -235,6 +275,64 @@ impl Fleet {
             _ => format!("{blow:?}"),
         };
         self.figures.record(Event::Fault(Fault { start, end: now(), what }));
+    }
+
+    async fn some_master(&mut self) -> usize {
+        match &self.servers {
+            Servers::One(_) => 0,
+            Servers::Service(_, master) => *master,
+            Servers::Cluster(cluster) => {
+                let masters = cluster.masters().await;
+                masters[self.rng.usize(..masters.len())]
+            }
+        }
+    }
+
+    /// Moves a slot, while it is read and written.
+    async fn reshard(&mut self) {
+        let Servers::Cluster(cluster) = &self.servers else { return };
+        let name = MOVED[self.rng.usize(..MOVED.len())];
+        let (from, masters) = (cluster.master_of(name).await, cluster.masters().await);
+        let others: Vec<usize> = masters.iter().copied().filter(|&at| at != from).collect();
+        // Of a dead one no slot can be moved.
+        if self.dead.is_some() || !masters.contains(&from) || others.is_empty() {
+            return;
+        }
+        let moving = cluster.begin_to_move(name, others[self.rng.usize(..others.len())]).await;
+        tokio::time::sleep(Duration::from_millis(self.rng.u64(20..200))).await;
+        moving.key(name).await;
+        tokio::time::sleep(Duration::from_millis(self.rng.u64(20..200))).await;
+        moving.finish().await;
+    }
+
+    /// A replica takes its master's place, and nothing is lost.
+    async fn hand_over(&mut self) {
+        let Servers::Cluster(cluster) = &self.servers else { return };
+        let replicas = cluster.replicas().await;
+        if !replicas.is_empty() && self.dead.is_none() {
+            let at = replicas[self.rng.usize(..replicas.len())];
+            cluster.order(at, "CLUSTER FAILOVER").await;
+        }
+    }
+
+    /// A master dies. What it has acknowledged its replica has: what a failover may lose by itself is not promised.
+    async fn fail_over(&mut self, at: usize) {
+        let Servers::Cluster(cluster) = &mut self.servers else { return };
+        let whole = cluster.masters().await.len() + cluster.replicas().await.len();
+        if self.dead.is_none() && whole == cluster.nodes().len() {
+            cluster.kill_replicated(at).await;
+            self.dead = Some(at);
+        }
+    }
+
+    /// Once its place is taken, it comes back as a replica.
+    async fn revive(&mut self) {
+        let (Servers::Cluster(cluster), Some(at)) = (&mut self.servers, self.dead) else { return };
+        if cluster.masters().await.len() == 3 {
+            cluster.node(at).restart();
+            self.dead = None;
+            self.figures.failovers += 1;
+        }
     }
 
     /// Other blows fall meanwhile.

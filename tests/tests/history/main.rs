@@ -5,7 +5,7 @@
 //! The processes judge nothing: they tell the parent what they did, from when to when, and a checker that knows
 //! neither clock nor server judges that, some seconds behind, so that a long history needs no more memory.
 //!
-//! Seconds and seed come from `HISTORY_SECONDS` (60) and `HISTORY_SEED` (random). The seed gives the same
+//! Seconds and seed come from `HISTORY_SECONDS` (60, and 20 on a cluster) and `HISTORY_SEED` (random). The seed gives the same
 //! calls and blows; their timing is the machine's.
 
 mod checker;
@@ -21,6 +21,11 @@ mod targets;
 
 use std::time::Duration;
 
+use redis_cached_tests::{Cluster, RedisServer, Service, Setup};
+use tokio::sync::Mutex;
+
+use fleet::{Fleet, Servers};
+
 /// Not a test of its own: what the test below runs in other processes.
 #[test]
 fn helper_process() {
@@ -34,24 +39,36 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, and not {text:?}")))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c1_a_fleet_under_fire() {
+/// Two fleets would take each other's time.
+static ONE_AFTER_THE_OTHER: Mutex<()> = Mutex::const_new(());
+
+async fn under_fire(servers: Servers, seconds: u64) {
     let seed = number("HISTORY_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let lasts = Duration::from_secs(number("HISTORY_SECONDS").unwrap_or(60));
+    let lasts = Duration::from_secs(number("HISTORY_SECONDS").unwrap_or(seconds));
     println!("HISTORY_SEED={seed}");
-    let figures = fleet::Fleet::start(seed).await.under_fire(lasts).await;
+    let figures = Fleet::start(seed, servers).await.under_fire(lasts).await;
     println!("{figures}");
     figures.check(seed, lasts);
 }
 
-/// A third as long, since the other is there for the rest: here it is about what a failover leaves behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c1_a_fleet_under_fire() {
+    let _alone = ONE_AFTER_THE_OTHER.lock().await;
+    under_fire(Servers::One(Box::new(RedisServer::start())), 60).await;
+}
+
+/// In the middle of it the replica becomes the master.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_a_fleet_under_fire_and_a_failover() {
-    let seed = number("HISTORY_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let lasts = Duration::from_secs(number("HISTORY_SECONDS").unwrap_or(60) / 3);
-    println!("HISTORY_SEED={seed}");
-    let fleet = fleet::Fleet::start_in_a_service(seed).await;
-    let figures = fleet.under_fire_with_a_failover(lasts).await;
-    println!("{figures}");
-    figures.check(seed, lasts);
+    let _alone = ONE_AFTER_THE_OTHER.lock().await;
+    // The server is held for longer than half a second now and then, which is no reason for a failover.
+    let setup = Setup { down_after_ms: Some(10_000), ..Setup::default() };
+    under_fire(Servers::Service(Box::new(Service::start_with(setup).await), 0), 20).await;
+}
+
+/// Slots move, masters hand over, and one dies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c1_a_fleet_on_a_cluster_under_fire() {
+    let _alone = ONE_AFTER_THE_OTHER.lock().await;
+    under_fire(Servers::Cluster(Box::new(Cluster::start().await)), 20).await;
 }

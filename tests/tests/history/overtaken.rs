@@ -32,7 +32,7 @@ pub(crate) struct Second {
 /// `None`: the `set` was not seen to have the lease.
 pub(crate) async fn overtake(
     context: &Context,
-    server: &Client,
+    nodes: &[Client],
     rng: &mut fastrand::Rng,
 ) -> RedisResult<Option<Second>> {
     let (register, version) = (rng.u64(REGISTERS..u64::MAX), 1);
@@ -43,8 +43,12 @@ pub(crate) async fn overtake(
         .arg(format!("register:{register}"))
         .exec_async(&mut context.origin.clone())
         .await?;
-    // One of its own: the fleet's connections to this server are cut now and then.
-    let Ok(mut witness) = server.get_multiplexed_async_connection().await else { return Ok(None) };
+    // Of its own: the fleet's connections to its servers are cut now and then.
+    let mut witnesses = Vec::new();
+    for node in nodes {
+        // One that is down has nothing to tell.
+        witnesses.extend(node.get_multiplexed_async_connection().await);
+    }
     loop {
         // One step, and no other until it is known where that has led.
         let step = std::future::poll_fn(|cx| Poll::Ready(set.as_mut().poll(cx)));
@@ -52,10 +56,15 @@ pub(crate) async fn overtake(
             return Ok(None);
         }
         tokio::time::sleep(STEP).await;
-        match redis::cmd("EXISTS").arg(&lease).query_async(&mut witness).await {
-            Ok(true) => break,
-            Ok(false) => {}
-            Err(_) => return Ok(None),
+        let mut answers = Vec::new();
+        for witness in &mut witnesses {
+            // A node of a cluster that has not the key says so by an error.
+            answers.extend(redis::cmd("EXISTS").arg(&lease).query_async::<bool>(witness).await);
+        }
+        match answers[..] {
+            [] => return Ok(None),
+            _ if answers.contains(&true) => break,
+            _ => {}
         }
     }
     let is_its = |writer: &Writer| writer.name == "invalidate_tags(put)";

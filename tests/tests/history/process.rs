@@ -58,7 +58,8 @@ struct Counts([AtomicU64; COUNTED.len()]);
 struct Process {
     index: usize,
     context: Context,
-    server: Client,
+    /// Of each server that may have a key.
+    nodes: Vec<Client>,
     /// Whoever writes alone holds the register's.
     turns: Vec<Mutex<()>>,
     counts: Arc<Counts>,
@@ -78,8 +79,8 @@ pub(crate) fn play(role: &str) {
         let counts = Arc::new(Counts::default());
         tracing_subscriber::registry().with(Ear(Arc::clone(&counts))).init();
         let turns = (0..REGISTERS).map(|_| Mutex::default()).collect();
-        let server = client(&variable("SERVER"));
-        let process = Process { index, context: context().await, server, turns, counts };
+        let nodes = variable("NODES").split(',').map(client).collect();
+        let process = Process { index, context: context().await, nodes, turns, counts };
         let process = Arc::new(process);
         let mut tasks = JoinSet::new();
         for task in (index..TASKS).step_by(PROCESSES) {
@@ -224,7 +225,7 @@ impl Process {
 
     /// Sets, invalidates what was set, and looks.
     async fn overtake(&self, rng: &mut fastrand::Rng) -> RedisResult<()> {
-        let Some(second) = overtake(&self.context, &self.server, rng).await? else { return Ok(()) };
+        let Some(second) = overtake(&self.context, &self.nodes, rng).await? else { return Ok(()) };
         let Second { register, version, writer, start, end, acknowledged } = second;
         self.counts.add(OVERTAKEN);
         let numbers = [start, end, writer as u64, u64::from(acknowledged), register, version];

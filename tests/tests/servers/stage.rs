@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redis_cached::{Builder, Cache, redis_cached};
-use redis_cached_tests::{Certificates, Gate, Kind, RedisServer, Service};
+use redis_cached_tests::{Certificates, Cluster, Gate, Kind, RedisServer, Service};
 use tokio::sync::Mutex;
 
 /// What stores the values.
@@ -18,12 +18,13 @@ pub(crate) enum Backend {
     Valkey,
     Redis8,
     Sentinel,
+    Cluster,
 }
 
 impl Backend {
     fn server(self, certificates: &Certificates) -> Option<RedisServer> {
         match self {
-            Self::Memory | Self::Sentinel => None,
+            Self::Memory | Self::Sentinel | Self::Cluster => None,
             Self::Tcp | Self::Unix => Some(RedisServer::start()),
             Self::Tls => Some(RedisServer::start_with_tls(certificates, true)),
             Self::Valkey => Some(RedisServer::start_kind(Kind::Valkey)),
@@ -52,6 +53,8 @@ pub(crate) struct Stage {
     pub(crate) backend: Backend,
     server: Option<RedisServer>,
     service: Option<Arc<Service>>,
+    /// That of all tests.
+    cluster: Option<&'static Cluster>,
     pub(crate) namespace: String,
     certificates: Certificates,
     /// The embedded store lives inside its cache.
@@ -62,24 +65,27 @@ impl Stage {
     pub(crate) async fn new(backend: Backend) -> Self {
         let certificates = Certificates::new();
         let server = backend.server(&certificates);
-        let (mut service, mut embedded) = (None, None);
+        let (mut service, mut cluster, mut embedded) = (None, None, None);
         match backend {
             Backend::Memory => embedded = Some(connect("memory://").await),
             Backend::Sentinel => service = Some(shared_service().await),
+            Backend::Cluster => cluster = Some(Cluster::shared().await),
             _ => {}
         }
-        let namespace = match service {
-            Some(_) => format!("ns{}", NEXT.fetch_add(1, Ordering::Relaxed)),
-            None => "ns".to_owned(),
+        let namespace = if service.is_some() || cluster.is_some() {
+            format!("ns{}", NEXT.fetch_add(1, Ordering::Relaxed))
+        } else {
+            "ns".to_owned()
         };
-        Self { backend, server, service, namespace, certificates, embedded }
+        Self { backend, server, service, cluster, namespace, certificates, embedded }
     }
 
     fn builder(&self) -> Builder {
-        let url = match (&self.server, &self.service) {
-            (Some(server), _) if self.backend == Backend::Unix => server.unix_url(),
-            (Some(server), _) => server.url(),
-            (_, Some(service)) => service.url(),
+        let url = match (&self.server, &self.service, self.cluster) {
+            (Some(server), ..) if self.backend == Backend::Unix => server.unix_url(),
+            (Some(server), ..) => server.url(),
+            (_, Some(service), _) => service.url(),
+            (.., Some(cluster)) => cluster.url(),
             _ => "memory://".to_owned(),
         };
         let read = |name| self.certificates.read(name);

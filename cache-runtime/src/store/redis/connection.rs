@@ -28,6 +28,7 @@ use super::tls;
 use super::watch::Watcher;
 use crate::clock::ServerClock;
 use crate::config::Tls;
+use crate::key::lane_of;
 use crate::sync::lock;
 
 /// As many living runtimes may have connections at a time; the oldest loses them first.
@@ -261,8 +262,8 @@ impl Link {
             timeouts: AtomicU32::new(0),
         };
         let writing = reading.div_ceil(2);
-        let waiting = if self.confirmation.is_some() { writing } else { 0 };
-        let lanes = reading + writing + 1 + waiting;
+        let confirming = if self.confirmation.is_some() { writing } else { 0 };
+        let lanes = reading + writing + 1 + confirming;
         let pool = Arc::new(Pool {
             runtime,
             alive: watched,
@@ -284,59 +285,38 @@ impl Link {
         Ok(pool)
     }
 
-    /// Sends one command; where the connection turns out to be dead, once more on a new one.
-    pub(crate) async fn send(
+    /// Has one thing done, and says by which pool; where the connection turns out to be dead, once more on a new one.
+    /// `asking`: of a slot that is on its way to this node.
+    pub(super) async fn carry_out(
         &self,
-        pool: &Pool,
-        lane: usize,
-        cmd: &Cmd,
+        order: &Order<'_>,
+        via: Via<'_>,
+        asking: bool,
         deadline: Instant,
-    ) -> Result<Value, StoreError> {
-        self.send_as(pool, lane, cmd, Sending::REPEATABLE, deadline).await
-    }
-
-    /// As [`send`](Self::send), where it is known what may be answered.
-    pub(crate) async fn ask(
-        &self,
-        pool: &Pool,
-        lane: usize,
-        cmd: &Cmd,
-        says: Says,
-        deadline: Instant,
-    ) -> Result<Value, StoreError> {
-        let sending = Sending { says, ..Sending::REPEATABLE };
-        self.send_as(pool, lane, cmd, sending, deadline).await
-    }
-
-    /// As [`send`](Self::send), also to a server that has not answered lately.
-    pub(crate) async fn send_unrefused(
-        &self,
-        pool: &Pool,
-        lane: usize,
-        cmd: &Cmd,
-        deadline: Instant,
-    ) -> Result<Value, StoreError> {
-        let sending = Sending { purpose: Purpose::Question, ..Sending::REPEATABLE };
-        self.send_as(pool, lane, cmd, sending, deadline).await
-    }
-
-    /// As [`send_unrefused`](Self::send_unrefused), and waits for the replicas that have to confirm it.
-    pub(crate) async fn send_invalidation(
-        &self,
-        pool: &Pool,
-        lane: usize,
-        cmd: &Cmd,
-        deadline: Instant,
-    ) -> Result<Value, StoreError> {
-        let sending =
-            Sending { may: May::Write, purpose: Purpose::Invalidation, ..Sending::REPEATABLE };
-        self.send_as(pool, lane, cmd, sending, deadline).await
+    ) -> Result<(Value, Arc<Pool>), StoreError> {
+        let pool = self.pool()?;
+        let lane = match via {
+            Via::LaneOf(name) => lane_of(name, pool.lanes()),
+            Via::Tracked => pool.tracked_lane(),
+        };
+        let way = Way { lane, asking };
+        let (cmd, sending) = match *order {
+            Order::Read(cmd, says) => (cmd, Sending { says, ..Sending::REPEATABLE }),
+            Order::Question(cmd) => (cmd, Sending::QUESTION),
+            Order::Invalidation(cmd) => (cmd, Sending::INVALIDATION),
+            Order::Script { script, keys, args } => {
+                let reply = self.script(&pool, way, script, keys, args, deadline).await?;
+                return Ok((reply, pool));
+            }
+        };
+        let reply = self.send_as(&pool, way, cmd, sending, deadline).await?;
+        Ok((reply, pool))
     }
 
     async fn send_as(
         &self,
         pool: &Pool,
-        lane: usize,
+        way: Way,
         cmd: &Cmd,
         sending: Sending,
         deadline: Instant,
@@ -345,9 +325,9 @@ impl Link {
         let invalidates = sending.purpose == Purpose::Invalidation;
         let confirmation = self.confirmation.as_ref().filter(|_| confirms && invalidates);
         let (lane, deadline) = match confirmation {
-            Some(confirmation) => (pool.waiting_lane(lane), deadline + confirmation.within()),
-            None if sending.may == May::Write => (pool.writing_lane(lane), deadline),
-            None => (lane, deadline),
+            Some(confirmation) => (pool.waiting_lane(way.lane), deadline + confirmation.within()),
+            None if sending.may == May::Write => (pool.writing_lane(way.lane), deadline),
+            None => (way.lane, deadline),
         };
         let times = if sending.repeatable { 2 } else { 1 };
         let admission = pool.admission(sending);
@@ -358,7 +338,8 @@ impl Link {
         }
         let sent = Instant::now();
         let attempt = async {
-            let once = || self.send_once(pool, lane, cmd, sending.says, confirmation);
+            let way = Way { lane, ..way };
+            let once = || self.send_once(pool, way, cmd, sending.says, confirmation);
             match once().await {
                 Err(Failure::Lost(_)) if times > 1 => once().await,
                 // It was not carried out.
@@ -402,21 +383,11 @@ impl Link {
         }
     }
 
-    /// As [`send`](Self::send), on the connection whose reads the server tracks.
-    pub(crate) async fn send_tracked(
-        &self,
-        pool: &Pool,
-        cmd: &Cmd,
-        deadline: Instant,
-    ) -> Result<Value, StoreError> {
-        self.send(pool, pool.tracked_lane(), cmd, deadline).await
-    }
-
     /// Runs a script by its hash, and sends its text where the server has forgotten it.
-    pub(crate) async fn script(
+    async fn script(
         &self,
         pool: &Pool,
-        lane: usize,
+        way: Way,
         script: &Script,
         keys: &[&str],
         args: &[&[u8]],
@@ -432,10 +403,10 @@ impl Link {
         };
         let by_hash = command("EVALSHA", &script.hash);
         let sending = script.sending(args);
-        match self.send_as(pool, lane, &by_hash, sending, deadline).await {
+        match self.send_as(pool, way, &by_hash, sending, deadline).await {
             Err(StoreError::Server(text)) if text.starts_with("NOSCRIPT") => {
                 let by_text = command("EVAL", script.source);
-                self.send_as(pool, lane, &by_text, sending, deadline).await
+                self.send_as(pool, way, &by_text, sending, deadline).await
             }
             other => other,
         }
@@ -444,22 +415,26 @@ impl Link {
     async fn send_once(
         &self,
         pool: &Pool,
-        lane: usize,
+        way: Way,
         cmd: &Cmd,
         says: Says,
         confirmation: Option<&Confirmation>,
     ) -> Result<Value, Failure> {
-        let mut live = self.connection(pool, lane).await.map_err(Failure::Unconnected)?;
+        let mut live = self.connection(pool, way.lane).await.map_err(Failure::Unconnected)?;
         let reply = if let Some(confirmation) = confirmation {
             let all = confirmation.behind(cmd);
             let replies = live.connection.send_packed_commands(&all, 0, all.len()).await;
             replies.and_then(|replies| confirmation.judge(replies))
         } else {
-            let reply = live.connection.send_packed_command(cmd).await;
+            let reply = if way.asking {
+                ask(&mut live.connection, cmd).await
+            } else {
+                live.connection.send_packed_command(cmd).await
+            };
             reply.and_then(Value::extract_error).map(Ok)
         };
         let lost = |text| {
-            pool.lanes[lane].drop_connection(live.generation);
+            pool.lanes[way.lane].drop_connection(live.generation);
             Err(Failure::Lost(text))
         };
         match reply {
@@ -504,19 +479,49 @@ impl Link {
     /// Connects every lane, for `build()`; the first refusal is the answer.
     pub(crate) async fn connect_all(&self, pool: &Pool) -> Result<(), Refusal> {
         for lane in 0..pool.lanes.len() {
-            match self.start(pool, lane) {
-                Started::Ready(_) => {}
-                Started::Failed(refusal) => return Err(refusal),
-                Started::Connecting(mut outcome, _) => {
-                    if let Ok(outcome) = outcome.wait_for(Option::is_some).await
-                        && let Some(Err(refusal)) = &*outcome
-                    {
-                        return Err(refusal.clone());
-                    }
+            self.connect(pool, lane).await?;
+        }
+        Ok(())
+    }
+
+    async fn connect(&self, pool: &Pool, lane: usize) -> Result<(), Refusal> {
+        match self.start(pool, lane) {
+            Started::Ready(_) => {}
+            Started::Failed(refusal) => return Err(refusal),
+            Started::Connecting(mut outcome, _) => {
+                if let Ok(outcome) = outcome.wait_for(Option::is_some).await
+                    && let Some(Err(refusal)) = &*outcome
+                {
+                    return Err(refusal.clone());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Asks the server itself, and not for a key. The refusal says whether it was reached.
+    pub(super) async fn inquire(&self, cmd: &Cmd) -> Result<Value, Refusal> {
+        let pool = self.pool().map_err(|error| Refusal::Unreachable(error.to_string()))?;
+        self.connect(&pool, 0).await?;
+        let deadline = Instant::now() + self.limits.deadline;
+        let way = Way { lane: 0, asking: false };
+        self.send_as(&pool, way, cmd, Sending::QUESTION, deadline).await.map_err(
+            |error| match error {
+                StoreError::Server(text) => Refusal::from_text(text),
+                error => Refusal::Unreachable(error.to_string()),
+            },
+        )
+    }
+
+    /// The same by a connection of its own, for a server that has no keys: nothing is told of it, and nothing kept.
+    pub(super) async fn inquire_once(&self, cmd: &Cmd) -> Result<Value, Refusal> {
+        let Limits { connect: limit, deadline, .. } = self.limits;
+        let attempt = Attempt { endpoint: Arc::clone(&self.endpoint), limit, watcher: None };
+        let (mut connection, _) = attempt.connect(&ServerClock::new()).await?;
+        let asked = tokio::time::timeout(deadline, connection.send_packed_command(cmd)).await;
+        let reply =
+            asked.map_err(|_| Refusal::Unreachable(format!("no answer within {deadline:?}")))?;
+        reply.and_then(Value::extract_error).map_err(|error| Refusal::from_connecting(&error))
     }
 
     /// Returns what the lane has, and sees to it that an idle one connects.
@@ -615,6 +620,39 @@ impl Sending {
         purpose: Purpose::Ordinary,
         says: Says::Anything,
     };
+    const QUESTION: Self = Self { purpose: Purpose::Question, ..Self::REPEATABLE };
+    const INVALIDATION: Self =
+        Self { may: May::Write, purpose: Purpose::Invalidation, ..Self::REPEATABLE };
+}
+
+/// What a server is to do.
+#[derive(Clone, Copy)]
+pub(super) enum Order<'a> {
+    Read(&'a Cmd, Says),
+    /// Also where it has not answered lately.
+    Question(&'a Cmd),
+    /// Also then, and it counts only when replicas have it, where that is asked for.
+    Invalidation(&'a Cmd),
+    Script {
+        script: &'a Script,
+        keys: &'a [&'a str],
+        args: &'a [&'a [u8]],
+    },
+}
+
+/// By which connection, and whether behind `ASKING`.
+#[derive(Clone, Copy)]
+struct Way {
+    lane: usize,
+    asking: bool,
+}
+
+/// By which connection of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Via<'a> {
+    LaneOf(&'a str),
+    /// The one whose reads the server tracks.
+    Tracked,
 }
 
 enum Started {
@@ -636,6 +674,14 @@ pub(super) enum Failure {
 
 fn is_read_only(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+}
+
+/// Both go out together: between them nothing of others may come, which the node would take for what it was asked.
+async fn ask(connection: &mut MultiplexedConnection, cmd: &Cmd) -> Result<Value, RedisError> {
+    let mut both = ::redis::pipe();
+    both.cmd("ASKING").add_command(cmd.clone());
+    let replies = connection.send_packed_commands(&both, 1, 1).await?;
+    Ok(replies.into_iter().next().unwrap_or(Value::Nil))
 }
 
 /// A server's error as `CODE text`, without what it quotes of the request: that may be a password, a
@@ -788,7 +834,7 @@ impl Refusal {
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
             Self::Unreachable(text) => format!("the server can't be reached: {text}"),
             Self::Authentication(text) => format!("the server refuses the credentials: {text}"),
@@ -796,6 +842,7 @@ impl Refusal {
             Self::Certificate(text) => {
                 format!("no trust between the server and this program: {text}")
             }
+            Self::Url(text) => (*text).to_owned(),
             Self::Service(name) => format!("no sentinel knows the service {name:?}"),
             Self::Other(text) => text.clone(),
         }

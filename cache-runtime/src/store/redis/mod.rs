@@ -1,6 +1,8 @@
 //! The steps of the protocol as Redis commands. Redis 7 or later.
 
 mod breaker;
+mod check;
+mod cluster;
 mod connection;
 mod endpoint;
 mod epoch;
@@ -8,31 +10,32 @@ mod replicas;
 mod scripts;
 mod sentinel;
 mod sentinel_url;
+mod slots;
 mod tagged;
 mod tls;
+mod topology;
 mod watch;
 
 use std::time::Duration;
 
-use ::redis::{Cmd, Value};
+use ::redis::{Cmd, ConnectionInfo, Value};
 use tokio::time::Instant;
 
 use super::{Claim, Commit, FIRST_PASS, Granted, Old, Polling, Seize, StoreError, Take, Waited};
-use crate::codec;
-use crate::codec::compression::Compressed;
+use crate::by_hand::Boxed;
 use crate::config::Tls;
-use crate::entry::{self, Judged, Label, Life, Written};
+use crate::entry::{self, Judged};
 use crate::freshness::millis;
 use crate::journal::{self, Of};
 use crate::key::Key;
-use crate::tags::Tag;
 pub(crate) use connection::Limits;
-use connection::Link;
+use connection::{Order, Via};
 pub(crate) use endpoint::Location;
 pub(crate) use replicas::Confirm;
 use replicas::Confirmation;
 use scripts::{Says, Script};
 pub(crate) use sentinel_url::Service;
+use topology::Topology;
 
 /// Commits of large values get this much more time for each byte: 10 MB/s.
 const NANOS_PER_BYTE: u64 = 100;
@@ -41,11 +44,11 @@ const NANOS_PER_BYTE: u64 = 100;
 const MOST_AT_ONCE: usize = 1000;
 
 pub(crate) struct Redis {
-    link: Link,
+    topology: Topology,
 }
 
 impl Redis {
-    pub(crate) fn new(
+    pub(crate) fn one(
         at: Location,
         limits: Limits,
         tls: &Tls,
@@ -53,16 +56,27 @@ impl Redis {
         namespace: &str,
     ) -> Result<Self, ::redis::RedisError> {
         let confirmation = confirm.map(|confirm| Confirmation::new(confirm, namespace));
-        Ok(Self { link: Link::new(at, limits, tls, confirmation)? })
+        Ok(Self { topology: Topology::one(at, limits, tls, confirmation)? })
     }
 
-    async fn get(&self, key: &Key, deadline: Instant) -> Result<Vec<u8>, StoreError> {
-        let pool = self.link.pool()?;
+    /// A cluster, which is asked at these nodes where its slots are.
+    pub(crate) fn cluster(
+        seeds: Vec<ConnectionInfo>,
+        limits: Limits,
+        tls: &Tls,
+    ) -> Result<Self, ::redis::RedisError> {
+        Ok(Self { topology: Topology::cluster(seeds, limits, tls)? })
+    }
+
+    /// Whether what one key says of the time can be compared with what another says.
+    pub(crate) fn has_one_clock(&self) -> bool {
+        !self.topology.is_cluster()
+    }
+
+    async fn get(&self, name: &str, deadline: Instant) -> Result<Option<Vec<u8>>, StoreError> {
         let mut get = ::redis::cmd("GET");
-        get.arg(key.name());
-        let lane = key.lane(pool.lanes());
-        let reply = self.link.ask(&pool, lane, &get, Says::Value, deadline).await?;
-        Ok(string(reply)?.unwrap_or_default())
+        get.arg(name);
+        string(self.ask(name, &get, Says::Value, deadline).await?)
     }
 
     pub(crate) async fn take(
@@ -98,14 +112,22 @@ impl Redis {
         what_for: Seize<'_>,
         deadline: Instant,
     ) -> Result<Option<Granted>, StoreError> {
-        let mut keys =
-            vec![key.lease(), key.name().to_owned(), tagged::journal(Of::Keys, namespace)];
-        let noted = if let Seize::Newer(_) = what_for { "newer" } else { "judged" };
-        let mut args = vec![token.to_owned(), millis(lock_ttl).to_string(), noted.to_owned()];
-        args.extend(journal_bounds());
-        if let Seize::Newer(Some(version)) = what_for {
-            keys.push(version.key.clone());
-            args.extend([version.text(), millis(version.life).to_string()]);
+        let (mut keys, mut args) = (vec![key.lease()], vec![token.to_owned()]);
+        args.push(millis(lock_ttl).to_string());
+        match what_for {
+            Seize::Newer(Some(version)) => {
+                keys.push(version.key.clone());
+                args.extend([version.text(), millis(version.life).to_string()]);
+            }
+            Seize::Newer(None) | Seize::Judged => args.extend([String::new(), String::new()]),
+        }
+        if let Seize::Newer(_) = what_for {
+            let journal = journal_of(Of::Keys, namespace);
+            if self.note_apart(&journal, &[key.name()], deadline).await? == Noted::ByTheScript {
+                keys.push(journal);
+                args.extend(journal_bounds());
+                args.push(key.name().to_owned());
+            }
         }
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
@@ -123,10 +145,9 @@ impl Redis {
         args: &[&[u8]],
         deadline: Instant,
     ) -> Result<(String, String, u64), StoreError> {
-        let pool = self.link.pool()?;
         let sent = Instant::now();
-        let reply =
-            self.link.script(&pool, key.lane(pool.lanes()), script, keys, args, deadline).await?;
+        let (order, via) = (Order::Script { script, keys, args }, Via::LaneOf(key.name()));
+        let (reply, pool) = self.topology.answered(key.name(), order, via, deadline).await?;
         let parsed: (String, String, u64) = ::redis::from_redis_value(reply)
             .map_err(|_| StoreError::Server("unexpected reply about a lease".to_owned()))?;
         pool.clock.sample(sent, parsed.2);
@@ -178,10 +199,12 @@ impl Redis {
     ) -> Result<bool, StoreError> {
         let first = millis(FIRST_PASS).to_string();
         let longest = millis(longest).to_string();
-        let old: &[u8] = if old == Old::Goes { b"goes" } else { b"stays" };
-        let args = [content.as_bytes(), first.as_bytes(), longest.as_bytes(), old];
-        let keys = [&key.lease(), key.name()];
-        let reply = self.script(key, &scripts::PASS, &keys, &args, deadline).await?;
+        let says: &[u8] = if old == Old::Goes { b"goes" } else { b"stays" };
+        let args = [content.as_bytes(), first.as_bytes(), longest.as_bytes(), says];
+        let lease = key.lease();
+        // Without the value it can be done while the slot is being moved.
+        let keys: &[&str] = if old == Old::Goes { &[&lease, key.name()] } else { &[&lease] };
+        let reply = self.script(key, &scripts::PASS, keys, &args, deadline).await?;
         Ok(reply == Value::Int(1))
     }
 
@@ -210,7 +233,7 @@ impl Redis {
         let reply = self.script(key, &scripts::REMOVE, &[key.name()], &args, deadline).await?;
         if reply == Value::Int(0) {
             // It is not there: what was read was another key's, or somebody was quicker.
-            let pool = self.link.pool()?;
+            let pool = self.topology.link_of(key.name())?.pool()?;
             pool.distrust(key.lane(pool.lanes()));
         }
         Ok(())
@@ -222,21 +245,59 @@ impl Redis {
         keys: &[Key],
         deadline: Instant,
     ) -> Result<(), StoreError> {
-        let journal = tagged::journal(Of::Keys, namespace);
-        let bounds = journal_bounds();
-        let args = bounds.each_ref().map(String::as_bytes);
+        let journal = journal_of(Of::Keys, namespace);
         let mut outcome = Ok(());
         for keys in keys.chunks(MOST_AT_ONCE) {
-            let leases: Vec<String> = keys.iter().map(Key::lease).collect();
-            let mut names = vec![journal.as_str()];
-            for (key, lease) in keys.iter().zip(&leases) {
-                names.extend([lease, key.name()]);
-            }
+            let names: Vec<&str> = keys.iter().map(Key::name).collect();
             // All are attempted, whatever becomes of the first.
-            let sent = self.script(&keys[0], &scripts::INVALIDATE, &names, &args, deadline).await;
-            outcome = outcome.and(sent.map(drop));
+            let sent = match self.note_apart(&journal, &names, deadline).await {
+                Ok(Noted::ByTheScript) => self.invalidate_by_script(&journal, keys, deadline).await,
+                Ok(Noted::Apart) => self.delete_each(keys, deadline).await,
+                // What is not noted is not final, and better deleted than not.
+                Err(error) => self.delete_each(keys, self.again(deadline)).await.and(Err(error)),
+            };
+            outcome = outcome.and(sent);
         }
         outcome
+    }
+
+    async fn invalidate_by_script(
+        &self,
+        journal: &str,
+        keys: &[Key],
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let bounds = journal_bounds();
+        let args = bounds.each_ref().map(String::as_bytes);
+        let leases: Vec<String> = keys.iter().map(Key::lease).collect();
+        let mut names = vec![journal];
+        for (key, lease) in keys.iter().zip(&leases) {
+            names.extend([lease, key.name()]);
+        }
+        self.script(&keys[0], &scripts::INVALIDATE, &names, &args, deadline).await.map(drop)
+    }
+
+    /// Hardly any two keys share a slot, so each is deleted by a command of its own.
+    async fn delete_each(&self, keys: &[Key], deadline: Instant) -> Result<(), StoreError> {
+        let delete = |key| -> Boxed<'_, _> { Box::pin(self.delete(key, deadline)) };
+        self.topology.each(keys, delete).await.into_iter().collect()
+    }
+
+    async fn delete(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
+        let lease = key.lease();
+        let delete = async |names: &[&str]| {
+            let mut del = ::redis::cmd("DEL");
+            del.arg(names);
+            self.topology.carry_out(key.name(), Order::Invalidation(&del), deadline).await.map(drop)
+        };
+        match delete(&[&lease, key.name()]).await {
+            // One behind the other: a value that is gone could come back by a lease that is there still.
+            Err(StoreError::Moving) => {
+                delete(&[&lease]).await?;
+                delete(&[key.name()]).await
+            }
+            deleted => deleted,
+        }
     }
 
     pub(crate) async fn expire(
@@ -245,10 +306,43 @@ impl Redis {
         key: &Key,
         deadline: Instant,
     ) -> Result<(), StoreError> {
-        let keys = [key.name(), &key.lease(), &tagged::journal(Of::Keys, namespace)];
+        let (lease, journal) = (key.lease(), journal_of(Of::Keys, namespace));
+        let mut keys = vec![key.name(), &lease];
+        let noted = self.note_apart(&journal, &[key.name()], deadline).await;
+        let deadline = if noted.is_ok() { deadline } else { self.again(deadline) };
+        if let Ok(Noted::ByTheScript) = noted {
+            keys.push(&journal);
+        }
         let bounds = journal_bounds();
         let args = bounds.each_ref().map(String::as_bytes);
-        self.script(key, &scripts::EXPIRE, &keys, &args, deadline).await.map(drop)
+        let sent = match self.script(key, &scripts::EXPIRE, &keys, &args, deadline).await {
+            // To patch the value is a matter of one script with the lease. That nothing is served is always right.
+            Err(StoreError::Moving) => self.delete(key, deadline).await,
+            sent => sent.map(drop),
+        };
+        sent.and(noted.map(drop))
+    }
+
+    /// For what is tried behind something that may have used up all the time.
+    fn again(&self, deadline: Instant) -> Instant {
+        deadline.max(Instant::now() + self.topology.limits().deadline)
+    }
+
+    /// Where a journal lies elsewhere than what is about to be touched, it is told of that first, by a step of its own.
+    async fn note_apart(
+        &self,
+        journal: &str,
+        names: &[&str],
+        deadline: Instant,
+    ) -> Result<Noted, StoreError> {
+        if !self.topology.is_cluster() {
+            return Ok(Noted::ByTheScript);
+        }
+        let bounds = journal_bounds();
+        let bounds = bounds.iter().map(String::as_bytes);
+        let args: Vec<&[u8]> = bounds.chain(names.iter().map(|name| name.as_bytes())).collect();
+        let order = Order::Script { script: &scripts::NOTE, keys: &[journal], args: &args };
+        self.topology.carry_out(journal, order, deadline).await.map(|_| Noted::Apart)
     }
 
     pub(crate) async fn remaining(
@@ -258,7 +352,7 @@ impl Redis {
     ) -> Result<Option<Duration>, StoreError> {
         let mut pttl = ::redis::cmd("PTTL");
         pttl.arg(key.name());
-        match self.command(key, &pttl, deadline).await? {
+        match self.ask(key.name(), &pttl, Says::Number, deadline).await? {
             Value::Int(ms) => Ok(u64::try_from(ms).ok().map(Duration::from_millis)),
             other => Err(unexpected(&other)),
         }
@@ -270,13 +364,14 @@ impl Redis {
         held: &str,
         until: Instant,
     ) -> Result<Waited, StoreError> {
-        let pool = self.link.pool()?;
         let name = key.lease();
-        let watched = pool.watcher.listen(&name);
         let mut get = ::redis::cmd("GET");
         get.arg(&name);
         let mut polling = Polling::new();
         loop {
+            // Another one by now, where the slot has moved.
+            let link = self.topology.link_of(key.name())?;
+            let watched = link.pool()?.watcher.listen(&name);
             let ended = watched.ended();
             tokio::pin!(ended);
             // Listening begins before asking, so that no push falls between the two.
@@ -284,8 +379,14 @@ impl Redis {
             if Instant::now() >= until {
                 return Ok(Waited::TimedOut);
             }
-            let deadline = Instant::now() + self.link.limits.deadline;
-            match self.link.send_tracked(&pool, &get, deadline).await? {
+            let deadline = Instant::now() + link.limits.deadline;
+            let asked = self.topology.answered(
+                key.name(),
+                Order::Read(&get, Says::Value),
+                Via::Tracked,
+                deadline,
+            );
+            match asked.await?.0 {
                 Value::BulkString(content) if content == held.as_bytes() => {}
                 _ => return Ok(Waited::Ended),
             }
@@ -294,147 +395,31 @@ impl Redis {
     }
 
     pub(crate) fn latest_now(&self, key: &Key) -> Option<u64> {
-        let pool = self.link.pool().ok()?;
+        let link = self.topology.link_of(key.name()).ok()?;
+        let pool = link.pool().ok()?;
         if pool.clock.wants_sample() {
-            self.link.sample_clock(&pool, key.lane(pool.lanes()));
+            link.sample_clock(&pool, key.lane(pool.lanes()));
         }
         pool.clock.latest()
     }
 
     /// Asks for the server's time.
     pub(crate) async fn learn_time(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {
-        let pool = self.link.pool()?;
         let sent = Instant::now();
         let time = ::redis::cmd("TIME");
-        let reply = self.link.send(&pool, key.lane(pool.lanes()), &time, deadline).await?;
+        // Of no key: it is not sent on to where one has moved.
+        let link = self.topology.link_of(key.name())?;
+        let (order, via) = (Order::Read(&time, Says::List), Via::LaneOf(key.name()));
+        let (reply, pool) = link.carry_out(&order, via, false, deadline).await?;
         let (seconds, micros): (u64, u64) = ::redis::from_redis_value(reply)
             .map_err(|_| StoreError::Server("unexpected reply about the time".to_owned()))?;
         pool.clock.sample(sent, seconds * 1000 + micros / 1000);
         Ok(())
     }
 
+    /// Of a cluster each that has keys.
     pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), StoreError> {
-        let pool = self.link.pool()?;
-        self.link.send_unrefused(&pool, 0, &::redis::cmd("PING"), deadline).await.map(drop)
-    }
-
-    /// Connects every lane and runs a script that touches one key of the namespace, so that a wrong
-    /// password or a missing permission is known before the first call.
-    pub(crate) async fn check(&self, namespace: &str) -> Result<(), Refusal> {
-        let checked = self.check_unconfirmed(namespace).await;
-        self.link.begin_to_confirm();
-        checked?;
-        self.check_replicas().await
-    }
-
-    async fn check_unconfirmed(&self, namespace: &str) -> Result<(), Refusal> {
-        let pool = self.link.pool().map_err(|error| Refusal::Unreachable(error.to_string()))?;
-        self.link.connect_all(&pool).await?;
-        let deadline = Instant::now() + self.link.limits.connect;
-        let tag = Tag::named(namespace, "");
-        let Ok(probe) = Key::render(namespace, &[]) else {
-            return Err(Refusal::Unreachable(String::new()));
-        };
-        let claim = Claim::Token("probe".to_owned());
-        let probes = [
-            self.get(&probe, deadline).await.map(drop),
-            self.release(&probe, &claim, deadline).await,
-        ];
-        for probe in probes {
-            match probe {
-                Err(StoreError::Server(text)) => return Err(Refusal::from_text(text)),
-                Err(error) => return Err(Refusal::Unreachable(error.to_string())),
-                Ok(()) => {}
-            }
-        }
-        self.warn_of_evictions(deadline).await;
-        match self.rehearse(namespace, &probe, &[tag], deadline).await {
-            Err(StoreError::Server(text)) => match Refusal::from_text(text) {
-                refusal @ Refusal::Permission(_) => Err(refusal),
-                // Out of memory, or a replica at the moment: that may end by itself.
-                _ => Ok(()),
-            },
-            _ => Ok(()),
-        }
-    }
-
-    async fn check_replicas(&self) -> Result<(), Refusal> {
-        let pool = self.link.pool().map_err(|error| Refusal::Unreachable(error.to_string()))?;
-        let deadline = Instant::now() + self.link.limits.deadline;
-        match self.link.send_invalidation(&pool, 0, &::redis::cmd("PING"), deadline).await {
-            Err(StoreError::Server(text)) => match Refusal::from_text(text) {
-                refusal @ Refusal::Permission(_) => Err(refusal),
-                _ => Ok(()),
-            },
-            Err(error @ StoreError::Replicas { .. }) => {
-                tracing::warn!(
-                    target: "redis_cached", why = %error,
-                    "invalidations are to be confirmed by replicas, and are errors for as long as too few of them do"
-                );
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Tags are keys too. A server that evicts them takes with each all entries that carry it.
-    async fn warn_of_evictions(&self, deadline: Instant) {
-        let Ok(pool) = self.link.pool() else { return };
-        let mut info = ::redis::cmd("INFO");
-        info.arg("memory");
-        // Who may not ask is not warned.
-        let Ok(reply) = self.link.send(&pool, 0, &info, deadline).await else { return };
-        let Ok(info) = ::redis::from_redis_value::<String>(reply) else { return };
-        let said = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("");
-        let policy = said("maxmemory_policy:");
-        if said("maxmemory:") != "0" && !matches!(policy, "" | "noeviction") {
-            tracing::warn!(
-                target: "redis_cached", policy,
-                "the server evicts keys when its memory is full, the nonces of tags among them: all entries with \
-                 such a tag are then computed anew, and none is served that should not be; give it enough \
-                 `maxmemory`, and prefer `allkeys-lfu` or `volatile-ttl`, which spare what is read or lives long"
-            );
-        }
-    }
-
-    /// One computation of nothing, since scripts run only as far as their user's permissions.
-    async fn rehearse(
-        &self,
-        namespace: &str,
-        probe: &Key,
-        tags: &[Tag],
-        deadline: Instant,
-    ) -> Result<(), StoreError> {
-        let life = Duration::from_secs(1);
-        // What a rehearsal that failed a moment ago has left would cut this one short.
-        let probes = std::slice::from_ref(probe);
-        self.invalidate(namespace, probes, deadline).await?;
-        let taken = self.take(probe, &Judged::ABSENT, "rehearsal", life, deadline).await?;
-        let Take::Granted(granted) = taken else { return Ok(()) };
-        self.renew(probe, &granted.content, life, deadline).await?;
-        let born_at = granted.server_ms;
-        let ttl_end = born_at + millis(life);
-        let label = Label {
-            life: Life { born_at, due_at: ttl_end, ttl_end, end: ttl_end },
-            fingerprint: 0,
-            key: probe,
-            written: Written { codec: codec::Id::Bincode, is_error: false },
-            compressed: Compressed::Not,
-            none: false,
-            stamps: &[],
-            integrity: None,
-        };
-        let sealed = entry::seal(&label, &[]);
-        self.commit(probe, &granted.content, &sealed, false, deadline).await?;
-        self.expire(namespace, probe, deadline).await?;
-        self.remaining(probe, deadline).await?;
-        self.invalidate(namespace, probes, deadline).await?;
-        self.rehearse_journal_of_keys(namespace, probe, deadline).await?;
-        self.capture(tags, "rehearsal", life, deadline).await?;
-        // Once more, for what is done to a nonce that is there already.
-        self.capture(tags, "rehearsal", life, deadline).await?;
-        self.read(probe, tags, deadline).await?;
-        self.rehearse_tags(namespace, tags, deadline).await
+        self.topology.ping(deadline).await
     }
 
     async fn script(
@@ -445,13 +430,34 @@ impl Redis {
         args: &[&[u8]],
         deadline: Instant,
     ) -> Result<Value, StoreError> {
-        let pool = self.link.pool()?;
-        self.link.script(&pool, key.lane(pool.lanes()), script, keys, args, deadline).await
+        let order = Order::Script { script, keys, args };
+        self.topology.carry_out(key.name(), order, deadline).await
     }
 
-    async fn command(&self, key: &Key, cmd: &Cmd, deadline: Instant) -> Result<Value, StoreError> {
-        let pool = self.link.pool()?;
-        self.link.send(&pool, key.lane(pool.lanes()), cmd, deadline).await
+    async fn ask(
+        &self,
+        name: &str,
+        cmd: &Cmd,
+        says: Says,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
+        self.topology.carry_out(name, Order::Read(cmd, says), deadline).await
+    }
+}
+
+/// Who tells a journal of what is touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noted {
+    /// The script that touches it: between the two nothing can come.
+    ByTheScript,
+    /// That has been done.
+    Apart,
+}
+
+fn journal_of(of: Of, namespace: &str) -> String {
+    match of {
+        Of::Tags => format!("{namespace}.journal"),
+        Of::Keys => format!("{namespace}.journal.keys"),
     }
 }
 
@@ -463,6 +469,8 @@ pub(crate) enum Refusal {
     Permission(String),
     /// TLS was refused, by either side.
     Certificate(String),
+    /// It is not what the url says.
+    Url(&'static str),
     /// No sentinel knows the service of this name.
     Service(String),
     Other(String),

@@ -53,7 +53,7 @@ impl Script {
 
     pub(super) fn sending(&self, args: &[&[u8]]) -> Sending {
         let invalidates =
-            [&*INVALIDATE, &*EXPIRE, &*TAGS].iter().any(|one| std::ptr::eq(*one, self));
+            [&*NOTE, &*INVALIDATE, &*EXPIRE, &*TAGS].iter().any(|one| std::ptr::eq(*one, self));
         Sending {
             repeatable: self.repeatable,
             may: May::Write,
@@ -91,4 +91,5 @@ scripts! {
     CLEAN = "note.lua" "clean.lua", repeatable: true, says: Number;
     CLEAN_AND_NOTE = "note.lua" "clean.lua", repeatable: false, says: Number;
     TAGS = "note.lua" "tags.lua", repeatable: true, says: Done;
+    NOTE = "note.lua" "noted.lua", repeatable: true, says: Done;
 }

@@ -350,6 +350,7 @@ impl Refusal {
             Self::Certificate(text) => Self::Certificate(say(text)),
             Self::Other(text) => Self::Other(say(text)),
             Self::Service(name) => Self::Service(name),
+            Self::Url(why) => Self::Url(why),
         }
     }
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use ::redis::Value;
 use tokio::time::Instant;
 
+use super::connection::{Order, Via};
 use super::scripts::Says;
-use super::{MOST_AT_ONCE, Redis, journal_bounds, scripts, string, unexpected};
+use super::{MOST_AT_ONCE, Noted, Redis, journal_bounds, journal_of, scripts, string, unexpected};
+use crate::by_hand::Boxed;
 use crate::freshness::millis;
 use crate::journal::{Of, Position};
-use crate::key::{Key, lane_of};
+use crate::key::Key;
 use crate::store::{StoreError, Touch, ValueAndNonces};
 use crate::tags::{Nonce, Tag};
 
@@ -17,13 +19,6 @@ use crate::tags::{Nonce, Tag};
 const JOURNAL_LIFE: Duration = Duration::from_secs(600);
 /// Keys that a walk through the server asks for, and removes, at once.
 const WALK: usize = 1000;
-
-pub(super) fn journal(of: Of, namespace: &str) -> String {
-    match of {
-        Of::Tags => format!("{namespace}.journal"),
-        Of::Keys => format!("{namespace}.journal.keys"),
-    }
-}
 
 impl Redis {
     pub(crate) async fn read(
@@ -33,22 +28,38 @@ impl Redis {
         deadline: Instant,
     ) -> Result<ValueAndNonces, StoreError> {
         if tags.is_empty() {
-            return Ok((self.get(key, deadline).await?, Vec::new()));
+            return Ok((self.get(key.name(), deadline).await?.unwrap_or_default(), Vec::new()));
+        }
+        let mut names = vec![key.name()];
+        names.extend(tags.iter().map(Tag::key));
+        let mut values = self.strings(&names, deadline).await?.into_iter();
+        let value = values.next().flatten().unwrap_or_default();
+        Ok((value, values.map(|value| value.and_then(Nonce::new)).collect()))
+    }
+
+    /// What is stored under each of these: one command, or where they lie on different nodes one for each.
+    ///
+    /// Those are not read at one moment, and need not be. Each is sent when the call has begun, so each sees what was
+    /// invalidated before: if that was a tag of the value, its nonce is gone; if it was the key, the value is. What
+    /// changes between the reads was not acknowledged when the call began. And a value that is read before its tag is
+    /// invalidated and captured anew does not match the new nonce.
+    async fn strings(
+        &self,
+        names: &[&str],
+        deadline: Instant,
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        if self.topology.is_cluster() {
+            let got = self.topology.each(names, |name| Box::pin(self.get(name, deadline)));
+            return got.await.into_iter().collect();
         }
         let mut mget = ::redis::cmd("MGET");
-        mget.arg(key.name());
-        for tag in tags {
-            mget.arg(tag.key());
+        mget.arg(names);
+        match self.ask(names[0], &mget, Says::List, deadline).await? {
+            Value::Array(values) if values.len() == names.len() => {
+                values.into_iter().map(string).collect()
+            }
+            other => Err(unexpected(&other)),
         }
-        let pool = self.link.pool()?;
-        let lane = key.lane(pool.lanes());
-        let mut values = match self.link.ask(&pool, lane, &mget, Says::List, deadline).await? {
-            Value::Array(values) if values.len() == 1 + tags.len() => values.into_iter(),
-            other => return Err(unexpected(&other)),
-        };
-        let value = string(values.next().unwrap_or(Value::Nil))?.unwrap_or_default();
-        let nonces = values.map(|value| Ok(string(value)?.and_then(Nonce::new)));
-        Ok((value, nonces.collect::<Result<_, StoreError>>()?))
     }
 
     pub(crate) async fn capture(
@@ -58,13 +69,30 @@ impl Redis {
         life: Duration,
         deadline: Instant,
     ) -> Result<Vec<Nonce>, StoreError> {
+        if !self.topology.is_cluster() {
+            return self.capture_together(tags, random, life, deadline).await;
+        }
+        // All of them before the body, in whatever order.
+        let capture = |tag| -> Boxed<'_, _> {
+            Box::pin(self.capture_together(std::slice::from_ref(tag), random, life, deadline))
+        };
+        let captured = self.topology.each(tags, capture).await;
+        captured.into_iter().collect::<Result<Vec<_>, _>>().map(|nonces| nonces.concat())
+    }
+
+    async fn capture_together(
+        &self,
+        tags: &[Tag],
+        random: &str,
+        life: Duration,
+        deadline: Instant,
+    ) -> Result<Vec<Nonce>, StoreError> {
         let Some(first) = tags.first() else { return Ok(Vec::new()) };
-        let pool = self.link.pool()?;
         let keys: Vec<&str> = tags.iter().map(Tag::key).collect();
         let life = millis(life).to_string();
         let args = [random.as_bytes(), life.as_bytes()];
-        let lane = first.lane(pool.lanes());
-        match self.link.script(&pool, lane, &scripts::CAPTURE, &keys, &args, deadline).await? {
+        let order = Order::Script { script: &scripts::CAPTURE, keys: &keys, args: &args };
+        match self.topology.carry_out(first.key(), order, deadline).await? {
             Value::Array(values) if values.len() == tags.len() => {
                 let nonce = |value| {
                     string(value)?.and_then(Nonce::new).ok_or_else(|| {
@@ -82,19 +110,12 @@ impl Redis {
         tags: &[Tag],
         deadline: Instant,
     ) -> Result<Vec<Option<Nonce>>, StoreError> {
-        let Some(first) = tags.first() else { return Ok(Vec::new()) };
-        let pool = self.link.pool()?;
-        let mut mget = ::redis::cmd("MGET");
-        for tag in tags {
-            mget.arg(tag.key());
+        if tags.is_empty() {
+            return Ok(Vec::new());
         }
-        let lane = first.lane(pool.lanes());
-        match self.link.ask(&pool, lane, &mget, Says::List, deadline).await? {
-            Value::Array(values) if values.len() == tags.len() => {
-                values.into_iter().map(|value| Ok(string(value)?.and_then(Nonce::new))).collect()
-            }
-            other => Err(unexpected(&other)),
-        }
+        let names: Vec<&str> = tags.iter().map(Tag::key).collect();
+        let values = self.strings(&names, deadline).await?;
+        Ok(values.into_iter().map(|value| value.and_then(Nonce::new)).collect())
     }
 
     pub(crate) async fn position(
@@ -106,8 +127,8 @@ impl Redis {
     ) -> Result<Position, StoreError> {
         let life = millis(JOURNAL_LIFE).to_string();
         let args = [random.as_bytes(), life.as_bytes()];
-        let journal = journal(of, namespace);
-        let reply = self.of_journal(&journal, &scripts::POSITION, &[], &args, deadline).await?;
+        let journal = journal_of(of, namespace);
+        let reply = self.of_journal(&journal, &scripts::POSITION, &args, deadline).await?;
         let (identity, sequence, server_ms): (String, String, u64) =
             ::redis::from_redis_value(reply)
                 .map_err(|_| StoreError::Server("unexpected reply about a journal".to_owned()))?;
@@ -125,7 +146,7 @@ impl Redis {
         deadline: Instant,
     ) -> Result<bool, StoreError> {
         let names: Vec<&str> = tags.iter().map(Tag::name).collect();
-        self.clean(&journal(Of::Tags, namespace), since, &names, false, deadline).await
+        self.clean(&journal_of(Of::Tags, namespace), since, &names, false, deadline).await
     }
 
     pub(crate) async fn is_untouched(
@@ -136,7 +157,8 @@ impl Redis {
         then_note: bool,
         deadline: Instant,
     ) -> Result<bool, StoreError> {
-        self.clean(&journal(Of::Keys, namespace), since, &[key.name()], then_note, deadline).await
+        self.clean(&journal_of(Of::Keys, namespace), since, &[key.name()], then_note, deadline)
+            .await
     }
 
     async fn clean(
@@ -154,7 +176,7 @@ impl Redis {
         args.extend([most.as_bytes(), trimmed.as_bytes(), note]);
         args.extend(names.iter().map(|name| name.as_bytes()));
         let script = if then_note { &scripts::CLEAN_AND_NOTE } else { &scripts::CLEAN };
-        let reply = self.of_journal(journal, script, &[], &args, deadline).await?;
+        let reply = self.of_journal(journal, script, &args, deadline).await?;
         Ok(reply == Value::Int(1))
     }
 
@@ -169,72 +191,131 @@ impl Redis {
             Touch::Invalidate => b"invalidate",
             Touch::Expire => b"expire",
         };
-        let [most, trimmed] = journal_bounds();
-        let journal = journal(Of::Tags, namespace);
+        let journal = journal_of(Of::Tags, namespace);
         let mut outcome = Ok(());
         for tags in tags.chunks(MOST_AT_ONCE) {
-            let keys: Vec<&str> = tags.iter().map(Tag::key).collect();
-            let mut args = vec![what, most.as_bytes(), trimmed.as_bytes()];
-            args.extend(tags.iter().map(|tag| tag.name().as_bytes()));
-            let sent = self.of_journal(&journal, &scripts::TAGS, &keys, &args, deadline).await;
+            let names: Vec<&str> = tags.iter().map(Tag::name).collect();
             // All are attempted, whatever becomes of the first.
-            outcome = outcome.and(sent.map(drop));
+            let sent = match self.note_apart(&journal, &names, deadline).await {
+                Ok(Noted::ByTheScript) => self.touch(tags, what, Some(&journal), deadline).await,
+                Ok(Noted::Apart) => self.touch_each(tags, what, deadline).await,
+                // What is not noted is not final, and better touched than not.
+                Err(error) => {
+                    self.touch_each(tags, what, self.again(deadline)).await.and(Err(error))
+                }
+            };
+            outcome = outcome.and(sent);
         }
         outcome
+    }
+
+    /// Hardly any two tags share a slot.
+    async fn touch_each(
+        &self,
+        tags: &[Tag],
+        what: &[u8],
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let touch = |tag| -> Boxed<'_, _> {
+            Box::pin(self.touch(std::slice::from_ref(tag), what, None, deadline))
+        };
+        self.topology.each(tags, touch).await.into_iter().collect()
+    }
+
+    async fn touch(
+        &self,
+        tags: &[Tag],
+        what: &[u8],
+        journal: Option<&str>,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let bounds = journal_bounds();
+        let mut keys: Vec<&str> = tags.iter().map(Tag::key).collect();
+        let mut args = vec![what];
+        if let Some(journal) = journal {
+            keys.push(journal);
+            args.extend(bounds.iter().map(String::as_bytes));
+            args.extend(tags.iter().map(|tag| tag.name().as_bytes()));
+        }
+        let order = Order::Script { script: &scripts::TAGS, keys: &keys, args: &args };
+        // With a journal all of them go by its lane, and one behind the other.
+        let name = journal.unwrap_or(keys[0]);
+        self.topology.carry_out(name, order, deadline).await.map(drop)
     }
 
     /// Two walks. Whoever computes when this begins loses its lease in the first, unless it has
     /// committed by then, and then its entry is there before the second begins. The journals go before: what a body has
     /// at hand for other keys has no lease yet, and is refused from then on.
+    ///
+    /// In a cluster once more: a slot may move behind one of the walks, from a node that it has not come to to one that it
+    /// has been at.
     pub(crate) async fn clear(&self, namespace: &str) -> Result<(), StoreError> {
-        let mut del = ::redis::cmd("UNLINK");
-        del.arg(&[Of::Tags, Of::Keys].map(|of| journal(of, namespace)));
-        let pool = self.link.pool()?;
-        self.link.send_invalidation(&pool, 0, &del, self.next_deadline()).await?;
-        for _ in 0..2 {
+        let journals = [Of::Tags, Of::Keys].map(|of| journal_of(of, namespace));
+        self.unlink(&journals).await?;
+        let once_more = usize::from(self.topology.is_cluster());
+        for _ in 0..2 + once_more {
             self.clear_what_matches(&format!("{namespace}:{{*")).await?;
         }
-        self.clear_what_matches(&format!("{namespace}.tag:{{*")).await
+        for _ in 0..=once_more {
+            self.clear_what_matches(&format!("{namespace}.tag:{{*")).await?;
+        }
+        Ok(())
     }
 
     async fn clear_what_matches(&self, pattern: &str) -> Result<(), StoreError> {
-        let pool = self.link.pool()?;
-        let mut cursor = "0".to_owned();
-        loop {
-            let mut scan = ::redis::cmd("SCAN");
-            scan.arg(&cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(WALK);
-            let reply = self.link.send(&pool, 0, &scan, self.next_deadline()).await?;
-            let (next, found): (String, Vec<Vec<u8>>) = ::redis::from_redis_value(reply)
-                .map_err(|_| StoreError::Server("unexpected reply to a scan".to_owned()))?;
-            for keys in found.chunks(WALK) {
-                let mut unlink = ::redis::cmd("UNLINK");
-                unlink.arg(keys);
-                self.link.send_invalidation(&pool, 0, &unlink, self.next_deadline()).await?;
+        for link in self.topology.links_by_now().await? {
+            let mut cursor = "0".to_owned();
+            loop {
+                let mut scan = ::redis::cmd("SCAN");
+                scan.arg(&cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(WALK);
+                let (order, via) = (Order::Read(&scan, Says::List), Via::LaneOf(pattern));
+                let (reply, _) = link.carry_out(&order, via, false, self.next_deadline()).await?;
+                let (next, found): (String, Vec<Vec<u8>>) = ::redis::from_redis_value(reply)
+                    .map_err(|_| StoreError::Server("unexpected reply to a scan".to_owned()))?;
+                // What is no text is not of this crate.
+                let found: Vec<String> =
+                    found.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
+                self.unlink(&found).await?;
+                if next == "0" {
+                    break;
+                }
+                cursor = next;
             }
-            if next == "0" {
-                return Ok(());
-            }
-            cursor = next;
         }
+        Ok(())
+    }
+
+    async fn unlink(&self, names: &[String]) -> Result<(), StoreError> {
+        if self.topology.is_cluster() {
+            let unlink = |name| -> Boxed<'_, _> {
+                Box::pin(self.unlink_together(std::slice::from_ref(name)))
+            };
+            return self.topology.each(names, unlink).await.into_iter().collect();
+        }
+        self.unlink_together(names).await
+    }
+
+    async fn unlink_together(&self, names: &[String]) -> Result<(), StoreError> {
+        let Some(first) = names.first() else { return Ok(()) };
+        let mut unlink = ::redis::cmd("UNLINK");
+        unlink.arg(names);
+        let order = Order::Invalidation(&unlink);
+        self.topology.carry_out(first, order, self.next_deadline()).await.map(drop)
     }
 
     fn next_deadline(&self) -> Instant {
-        Instant::now() + self.link.limits.deadline
+        Instant::now() + self.topology.limits().deadline
     }
 
     async fn of_journal(
         &self,
         journal: &str,
         script: &scripts::Script,
-        tags: &[&str],
         args: &[&[u8]],
         deadline: Instant,
     ) -> Result<Value, StoreError> {
-        let pool = self.link.pool()?;
-        let lane = lane_of(journal, pool.lanes());
-        let mut keys = vec![journal];
-        keys.extend(tags);
-        self.link.script(&pool, lane, script, &keys, args, deadline).await
+        let order = Order::Script { script, keys: &[journal], args };
+        self.topology.carry_out(journal, order, deadline).await
     }
 
     /// As a rehearsal of what values for other keys need: see `check`.

@@ -39,6 +39,7 @@ macro_rules! on_every_backend {
         on!(valkey, Valkey: $($tests)+);
         on!(redis8, Redis8: $($tests)+);
         on!(sentinel, Sentinel: $($tests)+);
+        on!(cluster, Cluster: $($tests)+);
     };
 }
 

@@ -40,6 +40,7 @@ macro_rules! on_memory_and_redis {
     ($($room:ident { $($test:ident,)+ })+) => {
         on_memory_and_redis!(@on memory, Memory: $($room { $($test,)+ })+);
         on_memory_and_redis!(@on redis, Tcp: $($room { $($test,)+ })+);
+        on_memory_and_redis!(@on cluster, Cluster: $($room { $($test,)+ })+);
     };
     (@on $backend:ident, $variant:ident: $($room:ident { $($test:ident,)+ })+) => {
         mod $backend {

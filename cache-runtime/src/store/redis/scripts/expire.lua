@@ -1,6 +1,7 @@
 -- Ends the lease and makes every entry under the key due at once. Offsets: see entry.rs.
--- KEYS: value, lease, journal. ARGV: most names in the journal, how many are trimmed at once.
-note(KEYS[3], ARGV[1], ARGV[2], {KEYS[1]})
+-- KEYS: value, lease, and the journal where it lies beside them. ARGV: most names in the journal, how many are trimmed
+-- at once.
+if KEYS[3] then note(KEYS[3], ARGV[1], ARGV[2], {KEYS[1]}) end
 -- The deletion stands before what writes also because a script that has written once is no longer refused for
 -- want of memory.
 redis.call('DEL', KEYS[2])
