@@ -209,7 +209,7 @@ pub fn own<T: Clonable<T>>(argument: &T) -> T {
     message = "`{Self}` can't be cloned for a body in the background",
     label = "with `refresh_before` or `soft_timeout` the body also runs behind the caller, so every argument must be `Clone`",
     note = "derive `Clone`, pass an `Arc`, say how it gets one of its own, as in \
-            `refresh_with(conn = self.pool.acquire().await?)`, or leave `refresh_before` out: then the body gets the \
+            `refresh_with(conn = self.pool.acquire().await?)`, or leave them out: then the body gets the \
             argument itself"
 )]
 pub trait Clonable<O>: Clone {}
@@ -221,7 +221,7 @@ impl<T: Clone> Clonable<T> for T {}
     message = "`{Self}` can't be cloned for a body in the background",
     label = "with `refresh_before` or `soft_timeout` the body also runs behind the caller, so every argument must be `Clone`",
     note = "derive `Clone`, pass an `Arc`, say how it gets one of its own, as in \
-            `refresh_with(conn = self.pool.acquire().await?)`, or leave `refresh_before` out: then the body only ever \
+            `refresh_with(conn = self.pool.acquire().await?)`, or leave them out: then the body only ever \
             borrows"
 )]
 pub trait Detachable<O> {
