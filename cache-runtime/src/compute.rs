@@ -166,7 +166,7 @@ fn lead<'c>(
         let stored = if let Some(product) = product {
             publish(request, leader, product, landed).await
         } else {
-            fail(request, leader, landed);
+            fail(request, leader, landed, Old::of_failure(fails));
             false
         };
         others.await;
@@ -247,14 +247,14 @@ pub(crate) fn store_primes(
 }
 
 /// Ends a flight that produced nothing to store: first the marker, then the waiters go on.
-fn fail(request: &Request, mut leader: Lead, landed: Landed) {
+fn fail(request: &Request, mut leader: Lead, landed: Landed, old: Old) {
     let Some(lease) = leader.baton.take() else {
         leader.end(Some(landed));
         return;
     };
     request.cache.work.spawn_errand(async move {
         // What went wrong has been told, and the lease ends by itself.
-        let _ = lease.fail(Old::Stays).await;
+        let _ = lease.fail(old).await;
         leader.end(Some(landed));
     });
 }
@@ -298,6 +298,7 @@ pub(crate) fn recompute<'c>(
         let Some(lease) = lease else { return Outcome::Unleased };
         let Ended { product, in_value } = body::encode(request, computation);
         let others = store_primes(request, primes, in_value, Some(&lease));
+        let old = Old::of_failure(computation.answer().is_failure());
         let request = request.clone();
         let (done, wait) = oneshot::channel();
         request.cache.work.clone().spawn_errand(async move {
@@ -306,7 +307,7 @@ pub(crate) fn recompute<'c>(
                 let committed = body::commit(&request, lease, &product, &touched).await;
                 matches!(committed, Ok(Commit::Stored))
             } else {
-                drop(lease.fail(Old::Stays).await);
+                drop(lease.fail(old).await);
                 false
             };
             // The caller may be gone.

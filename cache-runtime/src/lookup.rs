@@ -31,7 +31,7 @@ use crate::refresh;
 use crate::request::{Asked, Landed, Lead, Request, Shared, Unasked, Wait};
 use crate::seen::{self, Seen};
 use crate::site::Warning;
-use crate::store::Waited;
+use crate::store::{Old, Waited};
 use crate::tags::Standing;
 use crate::telemetry;
 
@@ -432,9 +432,15 @@ fn seek<'c>(
                     leader.baton = Some(lease);
                     break;
                 }
-                Taken::Pass => {
-                    telemetry::step(request.site, &request.key, "a computation failed just now");
-                    if let Some(kept) = kept::serve(request, computation) {
+                Taken::Pass(old) => {
+                    telemetry::step(
+                        request.site,
+                        &request.key,
+                        "a computation ended without a value just now",
+                    );
+                    if old == Old::Serves
+                        && let Some(kept) = kept::serve(request, computation)
+                    {
                         leader.seal();
                         leader.end(Some(Landed::failing()));
                         return Sought::Answered(kept);

@@ -137,7 +137,7 @@ async fn run(
         Taken::Unknown(error) => {
             return telemetry::store_trouble(request.site, &request.key, &error);
         }
-        Taken::Changed | Taken::Held(_) | Taken::Pass => {
+        Taken::Changed | Taken::Held(_) | Taken::Pass(_) => {
             return telemetry::step(request.site, &request.key, "refresh left to another");
         }
     };
@@ -162,6 +162,7 @@ async fn run(
     } else {
         telemetry::step(request.site, &request.key, "refresh failed");
         // What went wrong has been told, and the lease ends by itself.
-        let _ = lease.fail(Old::Stays).await;
+        let failed = computation.answer().is_failure();
+        let _ = lease.fail(Old::of_failure(failed)).await;
     }
 }

@@ -1,5 +1,8 @@
 //! Values past their ttl, where computing a new one fails or takes too long.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -644,4 +647,43 @@ async fn a_panic_in_the_background_is_a_failure_like_others() {
     pass(61).await;
     assert_eq!(shaky(&cache, &source, 1).await, Ok(1));
     assert_eq!(source.bodies(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c3_an_answer_a_moment_ago_is_no_failure() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(choosy(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.fails(Problem::NotFound);
+    for _ in 0..3 {
+        assert_eq!(choosy(&cache, &source, 1).await, Err(Problem::NotFound));
+        settle().await;
+    }
+    // A failure behind it is one.
+    source.fails(Problem::Down);
+    pass(10).await;
+    assert_eq!(choosy(&cache, &source, 1).await, Ok(1));
+    settle().await;
+    let bodies = source.bodies();
+    assert_eq!(choosy(&cache, &source, 1).await, Ok(1));
+    assert_eq!(source.bodies(), bodies);
+}
+
+/// From the second on a name that no text can be made of, so that it can't be stored.
+
+#[redis_cached(key = "named:{id}", ttl = "1m", stale_if_error = "10m", jitter = "0%", skip(source), cache = cache)]
+async fn named(cache: &Cache, source: &Source, id: u64) -> Result<PathBuf, Problem> {
+    let number = source.read().await?;
+    Ok(if number == 1 { PathBuf::from("1") } else { OsStr::from_bytes(&[0xff]).into() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn c3_a_value_that_could_not_be_stored_a_moment_ago_is_no_failure() {
+    let (cache, source) = (memory().await, Source::new());
+    let first = named(&cache, &source, 1).await.unwrap();
+    pass(61).await;
+    for _ in 0..3 {
+        assert_ne!(named(&cache, &source, 1).await.unwrap(), first);
+        settle().await;
+    }
 }
