@@ -332,7 +332,7 @@ fn classify(
     let asks = whose == Whose::All || frame::gathers();
     let touched = asks.then(|| frame::inherited(found.stamps.clone(), found.life.born_at));
     if is_over {
-        if let Some(kept) = Kept::new(found.life, now, touched) {
+        if let Some(kept) = Kept::new(found.life, &request.terms, now, touched) {
             computation.answer().keep(kept, found.written, &payload);
         }
         return Classified::Miss(judged);

@@ -687,3 +687,25 @@ async fn c3_a_value_that_could_not_be_stored_a_moment_ago_is_no_failure() {
         settle().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn c3_a_value_that_gets_too_old_for_its_call_while_the_body_runs_is_not_served() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(terms(&cache, &source, 1, None, false, 0).await, Ok(1));
+    source.fails(Problem::Down);
+    source.takes(Duration::from_secs(30));
+    pass(100).await;
+    let limit = Some(Duration::from_secs(120));
+    assert_eq!(terms(&cache, &source, 1, limit, false, 0).await, Err(Problem::Down), "130 s old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_age_of_what_is_served_is_told_as_it_is_then() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(kept(&cache, &source, 1).await, Ok(1));
+    source.fails(Problem::Down);
+    source.takes(Duration::from_secs(30));
+    pass(70).await;
+    let (_, observed) = observe(kept(&cache, &source, 1)).await;
+    assert_eq!(age(observed.calls[0].answer), 100);
+}
