@@ -160,7 +160,7 @@ fn lead<'c>(
         let product = match product {
             // What is served in its stead is not to be driven out by it.
             Some(product) if keeps && fails && product.written.is_error => None,
-            Some(product) if replaces_a_value(request, &product).await => None,
+            Some(product) if replaces_a_value(request, &product, fails).await => None,
             product => product,
         };
         let stored = if let Some(product) = product {
@@ -174,8 +174,8 @@ fn lead<'c>(
     })
 }
 
-/// Whether it is an error, and there is a value that calls with other terms may be served.
-async fn replaces_a_value(request: &Request, product: &Product) -> bool {
+/// Whether it is an error, and there is a value that calls with other terms may be served, be it only as it is a failure.
+async fn replaces_a_value(request: &Request, product: &Product, fails: bool) -> bool {
     if !product.written.is_error || request.policy.refuses == Refuses::Nothing {
         return false;
     }
@@ -184,12 +184,13 @@ async fn replaces_a_value(request: &Request, product: &Product) -> bool {
     let now = request.cache.store.latest_now(&request.key);
     let standing = seen.standing(request, &found);
     let refreshes = request.policy.refreshes();
-    !found.written.is_error
-        && standing != Standing::Void
-        && matches!(
-            freshness::judge(&found.life, standing, now, refreshes),
-            Freshness::Fresh | Freshness::Stale
-        )
+    let may_be_served = match freshness::judge(&found.life, standing, now, refreshes) {
+        Freshness::Fresh | Freshness::Stale => true,
+        Freshness::Expired | Freshness::Past => {
+            fails && request.policy.keeps() && found.life.is_kept()
+        }
+    };
+    !found.written.is_error && standing != Standing::Void && may_be_served
 }
 
 /// Answers those who share the product, commits it, and ends the flight for those who came too late:

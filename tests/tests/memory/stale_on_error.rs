@@ -709,3 +709,49 @@ async fn the_age_of_what_is_served_is_told_as_it_is_then() {
     let (_, observed) = observe(kept(&cache, &source, 1)).await;
     assert_eq!(age(observed.calls[0].answer), 100);
 }
+
+#[redis_cached(
+    key = "retrying:{id}", ttl = "1m", stale_if_error = "10m", cache_err_if = |_| true,
+    err_ttl_with = |error| Duration::from_secs(u64::from(*error == Problem::NotFound)), jitter = "0%", skip(source),
+    cache = cache
+)]
+async fn retrying(cache: &Cache, source: &Source, id: u64) -> Result<usize, Problem> {
+    source.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_is_not_stored_for_any_time_is_a_failure() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(retrying(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.fails(Problem::Down);
+    assert_eq!(retrying(&cache, &source, 1).await, Ok(1));
+    pass(10).await;
+    source.fails(Problem::NotFound);
+    assert_eq!(retrying(&cache, &source, 1).await, Err(Problem::NotFound));
+}
+
+#[redis_cached(
+    key = "strict:{id}", ttl = "1m", stale_if_error = "10m", cache_err_if = |_| true, err_ttl = "10s",
+    stale_if = |error| *error == Problem::Down, max_age = age, jitter = "0%", skip(source), cache = cache
+)]
+async fn strict(
+    cache: &Cache,
+    source: &Source,
+    id: u64,
+    age: Option<Duration>,
+) -> Result<usize, Problem> {
+    source.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_is_not_stored_over_what_others_may_be_served_in_its_stead() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(strict(&cache, &source, 1, None).await, Ok(1));
+    pass(61).await;
+    source.fails(Problem::Down);
+    let limit = Some(Duration::from_secs(30));
+    assert_eq!(strict(&cache, &source, 1, limit).await, Err(Problem::Down));
+    pass(10).await;
+    assert_eq!(strict(&cache, &source, 1, None).await, Ok(1));
+}
