@@ -144,7 +144,7 @@ fn lead<'c>(
         let fails = computation.answer().is_failure();
         let failure = if shared { computation.answer().share_failure() } else { None };
         let shared = match (failure, &product) {
-            (Some(failure), _) => Shared::Failed(failure),
+            (Some(failure), _) => Shared::Failed(failure, fails),
             (None, Some(Product { written, payload: Some(payload), .. })) => {
                 Shared::Stored(*written, Arc::clone(payload))
             }

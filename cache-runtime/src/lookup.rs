@@ -560,7 +560,9 @@ fn wait<'c>(
                     Shared::Stored(written, payload) => {
                         computation.answer().adopt(*written, payload).is_ok()
                     }
-                    Shared::Failed(failure) => computation.answer().adopt_failure(failure),
+                    Shared::Failed(failure, is_failure) => {
+                        computation.answer().adopt_failure(failure, *is_failure)
+                    }
                     Shared::Failing => {
                         if let Some(kept) = kept::serve(request, computation) {
                             return Some(kept);

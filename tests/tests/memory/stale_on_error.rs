@@ -755,3 +755,54 @@ async fn an_error_is_not_stored_over_what_others_may_be_served_in_its_stead() {
     pass(10).await;
     assert_eq!(strict(&cache, &source, 1, None).await, Ok(1));
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("it is not there")]
+struct Missing;
+
+#[redis_cached(
+    key = "erased:{id}", ttl = "1m", stale_if_error = "10m", stale_if = |error| !error.is::<Missing>(), jitter = "0%",
+    skip(source), cache = cache
+)]
+async fn erased(cache: &Cache, source: &Source, id: u64) -> anyhow::Result<usize> {
+    source.read().await.map_err(|_| Missing.into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_error_is_does_not_depend_on_who_shares_it() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(erased(&cache, &source, 1).await.unwrap(), 1);
+    pass(100).await;
+    source.fails(Problem::NotFound);
+    source.takes(Duration::from_secs(1));
+    let mut callers = JoinSet::new();
+    for _ in 0..3 {
+        let (cache, source) = (cache.clone(), source.clone());
+        callers.spawn(async move { erased(&cache, &source, 1).await.unwrap_err() });
+    }
+    callers.join_all().await;
+    assert_eq!(source.bodies(), 3, "the second one was shared");
+}
+
+#[redis_cached(
+    key = "hasty:{id}", ttl = "1m", stale_if_error = "10m", stale_if = |error| *error == Problem::Down, timeout = "2s",
+    cache_err_if = |_| true, err_ttl = "10s", jitter = "0%", skip(source), cache = cache
+)]
+async fn hasty(cache: &Cache, source: &Source, id: u64) -> Result<usize, Problem> {
+    source.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_takes_too_long_has_failed_whatever_error_is_made_of_that() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(hasty(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.takes(Duration::from_secs(3));
+    let mut callers = JoinSet::new();
+    for _ in 0..5 {
+        let (cache, source) = (cache.clone(), source.clone());
+        callers.spawn(async move { hasty(&cache, &source, 1).await });
+    }
+    assert_eq!(callers.join_all().await, vec![Ok(1); 5]);
+    assert_eq!(hasty(&cache, &source, 2).await, Err(Problem::TooSlow));
+}
