@@ -4,7 +4,7 @@
 //! others: what a poll has on the stack for each level is what bounds how deep that goes, and a future that is awaited in
 //! place has its room there, next to that of all others which might have been.
 
-use std::future::{poll_fn, ready};
+use std::future::{pending, poll_fn, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::frame::{self, Frame};
 use crate::freshness::{self, Freshness};
 use crate::kept;
 use crate::lease::{self, Lease};
+use crate::observe;
 use crate::outcome::Outcome;
 use crate::places::{self, Place};
 use crate::policy::Refuses;
@@ -46,48 +47,38 @@ pub(crate) fn softly(request: &Request) -> Option<Duration> {
 pub(crate) fn compute<'c>(
     request: &'c Request,
     computation: &'c mut (dyn Computation + 'c),
-    mut leader: Lead,
+    leader: Lead,
     place: Place,
     deadline: Instant,
 ) -> Boxed<'c, Outcome> {
     Box::pin(async move {
         let keeps = computation.answer().keeps();
-        if !keeps || softly(request).is_none() {
+        if !keeps || softly(request).is_none() || request.cache.refreshes.is_closed() {
             return lead(request, computation, leader, place, deadline, keeps).await;
         }
-        let Some(room) = request.cache.refreshes.room() else {
-            // So many are slow already that another would not tell more.
-            telemetry::step(request.site, &request.key, "too many bodies in the background");
-            leader.seal();
-            leader.end(Some(Landed::failing()));
-            return match kept::serve(request, computation) {
-                Some(kept) => kept,
-                None => alone(request, computation).await,
-            };
-        };
         let Some(mut detached) = computation.detach() else {
             return lead(request, computation, leader, place, deadline, keeps).await;
         };
         let (request_behind, gathering) = (request.clone(), Frame::of_most(tags::MOST + 1));
         let gathered = Arc::clone(&gathering);
+        let (mut done, wait) = oneshot::channel();
         let behind = async move {
             let mut led = lead(&request_behind, &mut *detached, leader, place, deadline, keeps);
-            let outcome = poll_fn(|cx| gathering.within(|| led.as_mut().poll(cx))).await;
-            drop((led, room));
-            detached.hand_over();
-            outcome
-        };
-        let (done, wait) = oneshot::channel();
-        let scope = crate::cache::scope_of_task();
-        let behind = async move {
-            let outcome = match scope {
-                Some(cache) => cache.scope(behind).await,
-                None => behind.await,
+            let outcome = tokio::select! {
+                biased;
+                outcome = poll_fn(|cx| gathering.within(|| led.as_mut().poll(cx))) => outcome,
+                () = crowded_out(&request_behind, &mut done) => return,
             };
-            // The caller may be gone, with an older value.
+            drop(led);
+            // Before the value: who has that waits for nothing. The caller may be gone, with an older value.
             let _ = done.send(outcome);
+            detached.hand_over();
         };
-        request.cache.work.spawn_body(behind);
+        let behind = observe::carried(behind);
+        match crate::cache::scope_of_task() {
+            Some(cache) => request.cache.work.spawn_body(cache.scope(behind)),
+            None => request.cache.work.spawn_body(behind),
+        }
         poll_fn(|cx| computation.poll(cx)).await;
         match wait.await {
             Ok(outcome) => {
@@ -101,6 +92,16 @@ pub(crate) fn compute<'c>(
             },
         }
     })
+}
+
+/// Ends when the caller of a body has left and so many go on behind theirs already. A body whose caller waits for it needs no
+/// room: it is no more than one that runs in its caller's task.
+async fn crowded_out(request: &Request, caller: &mut oneshot::Sender<Outcome>) {
+    caller.closed().await;
+    if let Some(_room) = request.cache.refreshes.room() {
+        pending::<()>().await;
+    }
+    telemetry::step(request.site, &request.key, "too many bodies in the background");
 }
 
 /// Runs the body as the leader of a flight. `keeps` is whether the call has something older in its stead.

@@ -60,9 +60,13 @@ impl Refreshes {
         lock(&self.asked).clear();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// A place for a body in the background, if one is free.
     pub(crate) fn room(&self) -> Option<OwnedSemaphorePermit> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return None;
         }
         Arc::clone(&self.places).try_acquire_owned().ok()
@@ -70,7 +74,7 @@ impl Refreshes {
 
     /// A place, if this key is to be asked for now and one is free.
     fn place(&self, key: FlightKey) -> Option<OwnedSemaphorePermit> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return None;
         }
         let now = Instant::now();

@@ -625,7 +625,8 @@ async fn so_many_bodies_go_on_in_the_background_and_no_more() {
     for id in 0..5 {
         assert!(soft(&cache, &source, id).await.is_ok());
     }
-    assert_eq!((start.elapsed(), source.bodies()), (Duration::from_millis(200), 7));
+    // Whose caller leaves without room ends there.
+    assert_eq!((start.elapsed(), source.bodies()), (Duration::from_millis(500), 10));
     // Those that go on are waited for, and dropped in the end.
     let error = cache.shutdown(Duration::from_secs(5)).await.unwrap_err();
     assert_eq!(error.unfinished(), 2);
@@ -805,4 +806,51 @@ async fn a_body_that_takes_too_long_has_failed_whatever_error_is_made_of_that() 
     }
     assert_eq!(callers.join_all().await, vec![Ok(1); 5]);
     assert_eq!(hasty(&cache, &source, 2).await, Err(Problem::TooSlow));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c3_many_bodies_at_once_that_are_not_slow_are_all_waited_for() {
+    let cache = Cache::builder().url("memory://").max_refreshes(2).build().await.unwrap();
+    let source = Source::new();
+    for id in 0..5 {
+        soft(&cache, &source, id).await.unwrap();
+    }
+    source.takes(Duration::from_millis(50));
+    pass(61).await;
+    let mut callers = JoinSet::new();
+    for id in 0..5 {
+        let (cache, source) = (cache.clone(), source.clone());
+        callers.spawn(async move { soft(&cache, &source, id).await.unwrap() });
+    }
+    for value in callers.join_all().await {
+        assert!(value > 5, "{value} is past its ttl");
+    }
+}
+
+#[redis_cached(
+    key = "soft_around:{id}", ttl = "1m", stale_if_error = "10m", soft_timeout = "100ms", jitter = "0%", skip(source),
+    cache = cache
+)]
+async fn soft_around(cache: &Cache, source: &Source, id: u64) -> Result<usize, Problem> {
+    tagged(cache, source, id, 7).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_body_in_a_task_of_its_own_calls_is_seen_around_its_call() {
+    let (cache, source) = (memory().await, Source::new());
+    soft_around(&cache, &source, 1).await.unwrap();
+    pass(61).await;
+    let (value, observed) = observe(soft_around(&cache, &source, 1)).await;
+    let functions: Vec<_> = observed.calls.iter().map(|call| call.function).collect();
+    assert_eq!((value, functions), (Ok(2), vec!["tagged", "soft_around"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_is_shut_down_still_waits_for_bodies_that_are_not_slow() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(soft(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    cache.shutdown(Duration::ZERO).await.unwrap();
+    source.takes(Duration::from_millis(50));
+    assert_eq!(soft(&cache, &source, 1).await, Ok(2));
 }
