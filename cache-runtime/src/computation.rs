@@ -82,6 +82,8 @@ pub(crate) trait Answer: Send {
     /// body takes the arguments, and with them what may be needed to read it.
     fn keep(&mut self, kept: Kept, written: Written, payload: &[u8]);
     fn keeps(&self) -> bool;
+    /// Whether the end of that comes later than this.
+    fn keeps_for(&self, time: Duration) -> bool;
     fn forget_kept(&mut self);
     /// Makes what was kept the answer, unless its end has come.
     fn adopt_kept(&mut self) -> Option<Kept>;
@@ -376,6 +378,10 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
 
     fn keeps(&self) -> bool {
         self.kept.is_some()
+    }
+
+    fn keeps_for(&self, time: Duration) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.0.outlives(time))
     }
 
     fn forget_kept(&mut self) {
@@ -691,6 +697,7 @@ impl<R: Send> Computation for Running<'_, R> {
         self.slot.ask(&mut Rare::StandIn(&mut body));
         if body.is_some() {
             self.body = body;
+            self.detached = None;
         }
         self.body.is_some()
     }

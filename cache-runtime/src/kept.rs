@@ -46,6 +46,10 @@ impl Kept {
         Instant::now() >= self.until
     }
 
+    pub(crate) fn outlives(&self, time: Duration) -> bool {
+        Instant::now() + time < self.until
+    }
+
     /// As old as it is by now.
     fn served(&self) -> Served {
         let rest = self.until.saturating_duration_since(Instant::now());

@@ -166,7 +166,10 @@ fn miss<'c>(
         if !computation.answer().keeps() {
             return fill(request, computation, seen).await;
         }
-        let outcome = match compute::softly(request) {
+        // Where it ends before, there is nothing to leave with.
+        let softly =
+            compute::softly(request).filter(|limit| computation.answer().keeps_for(*limit));
+        let outcome = match softly {
             Some(limit) => timeout(limit, fill(request, computation, seen)).await.ok(),
             None => Some(fill(request, computation, seen).await),
         };
@@ -177,8 +180,11 @@ fn miss<'c>(
         }
         match outcome {
             Some(outcome) => outcome,
-            // Its end has come meanwhile.
-            None => fill(request, computation, None).await,
+            // Its end has come that very moment.
+            None => {
+                let seen = seen.map(|(judged, _)| (judged, request.cache.deadline()));
+                fill(request, computation, seen).await
+            }
         }
     })
 }

@@ -827,6 +827,17 @@ async fn c3_many_bodies_at_once_that_are_not_slow_are_all_waited_for() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn where_the_old_value_ends_before_the_soft_timeout_the_body_that_runs_is_waited_for() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(soft(&cache, &source, 1).await, Ok(1));
+    source.takes(Duration::from_secs(1));
+    tokio::time::sleep(Duration::from_millis(659_950)).await;
+    let start = Instant::now();
+    assert_eq!(soft(&cache, &source, 1).await, Ok(2));
+    assert_eq!((start.elapsed(), source.bodies()), (Duration::from_secs(1), 2));
+}
+
 #[redis_cached(
     key = "soft_around:{id}", ttl = "1m", stale_if_error = "10m", soft_timeout = "100ms", jitter = "0%", skip(source),
     cache = cache
