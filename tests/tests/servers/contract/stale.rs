@@ -62,6 +62,13 @@ async fn longer(id: u64, cache: &Cache, origin: &Origin) -> Result<usize, Down> 
 }
 
 #[redis_cached(
+    key = "answer:{id}", ttl = "5m", stale_if_error = "1h", stale_if = |_| false, cache = cache, skip(cache, origin)
+)]
+async fn answering(id: u64, cache: &Cache, origin: &Origin) -> Result<usize, Down> {
+    origin.read().await
+}
+
+#[redis_cached(
     key = "soft:{id}", ttl = "5m", stale_if_error = "1h", soft_timeout = "20ms", cache = cache, skip(cache, origin)
 )]
 async fn soft(id: u64, cache: &Cache, origin: &Origin) -> Result<usize, Down> {
@@ -115,6 +122,18 @@ pub(super) async fn a_failure_is_known_to_all_processes(stage: Stage) {
     .await;
     origin.is_down(false);
     eventually("it is tried again", async || long(1, &b, &origin).await != Ok(1)).await;
+}
+
+pub(super) async fn c3_an_answer_is_no_failure_to_any_process(stage: Stage) {
+    let ((a, b), origin) = (stage.two().await, Origin::new());
+    assert_eq!(answering(1, &a, &origin).await, Ok(1));
+    answering_entry(1, &b).expire().await.unwrap();
+    origin.is_down(true);
+    for cache in [&a, &b].repeat(5) {
+        assert_eq!(answering(1, cache, &origin).await, Err(Down));
+    }
+    // Each has looked itself, most of them behind the marker.
+    assert_eq!(origin.gate.runs(), 11);
 }
 
 pub(super) async fn c1_what_was_invalidated_by_another_process_is_not_served_to_who_fails(
