@@ -255,9 +255,11 @@ async fn read(
     deadline: Instant,
     whose: Whose,
 ) -> Read {
-    computation.answer().forget_kept();
     let seen = match seen::see(request, deadline).await {
-        Ok(seen) => seen,
+        Ok(seen) => {
+            computation.answer().forget_kept();
+            seen
+        }
         Err(error) => {
             telemetry::store_trouble(request.site, &request.key, &error);
             return Read::Unknown;
