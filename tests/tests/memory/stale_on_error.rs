@@ -1,12 +1,15 @@
 //! Values past their ttl, where computing a new one fails or takes too long.
 
 use std::ffi::OsStr;
+use std::future::poll_fn;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use redis_cached::private::{Gathering, tag_name};
 use redis_cached::{Answer, Cache, TimedOut, observe, redis_cached};
 use redis_cached_tests::Told;
 use tokio::task::JoinSet;
@@ -259,6 +262,10 @@ async fn an_error_that_is_stored_is_an_answer_unless_stale_if_says_otherwise() {
     let bodies = source.bodies();
     assert_eq!(storing_both(&cache, &source, 1).await, Err(Problem::NotFound));
     assert_eq!(source.bodies(), bodies, "stored");
+    // Past its own ttl it is nothing to anybody.
+    pass(20).await;
+    source.fails(Problem::Down);
+    assert_eq!(storing_both(&cache, &source, 1).await, Err(Problem::Down));
     // Without an older value every error is stored.
     source.fails(Problem::Down);
     assert_eq!(storing_both(&cache, &source, 2).await, Err(Problem::Down));
@@ -836,6 +843,11 @@ async fn where_the_old_value_ends_before_the_soft_timeout_the_body_that_runs_is_
     let start = Instant::now();
     assert_eq!(soft(&cache, &source, 1).await, Ok(2));
     assert_eq!((start.elapsed(), source.bodies()), (Duration::from_secs(1), 2));
+    // Also where that fails, and no other one begins.
+    tokio::time::sleep(Duration::from_millis(658_950)).await;
+    source.fails(Problem::Down);
+    assert_eq!(soft(&cache, &source, 1).await, Err(Problem::Down));
+    assert_eq!(source.bodies(), 3);
 }
 
 #[redis_cached(
@@ -861,7 +873,145 @@ async fn a_cache_that_is_shut_down_still_waits_for_bodies_that_are_not_slow() {
     let (cache, source) = (memory().await, Source::new());
     assert_eq!(soft(&cache, &source, 1).await, Ok(1));
     pass(61).await;
-    cache.shutdown(Duration::ZERO).await.unwrap();
+    source.takes(Duration::from_secs(60));
+    assert_eq!(soft(&cache, &source, 1).await, Ok(1));
+    assert_eq!(cache.shutdown(Duration::ZERO).await.unwrap_err().unfinished(), 1);
     source.takes(Duration::from_millis(50));
-    assert_eq!(soft(&cache, &source, 1).await, Ok(2));
+    assert_eq!(soft(&cache, &source, 1).await, Ok(3));
+}
+
+#[redis_cached(
+    key = "busy:{id}", ttl = "1m", stale_if_error = "10m", busy = Err(Problem::TooSlow), jitter = "0%", skip(source),
+    cache = cache
+)]
+async fn busy(cache: &Cache, source: &Source, id: u64) -> Result<usize, Problem> {
+    source.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_answered_instead_of_waiting_is_no_failure() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(busy(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.fails(Problem::Down);
+    source.takes(Duration::from_secs(1));
+    let leading = {
+        let (cache, source) = (cache.clone(), source.clone());
+        tokio::spawn(async move { busy(&cache, &source, 1).await })
+    };
+    settle().await;
+    assert_eq!(busy(&cache, &source, 1).await, Err(Problem::TooSlow));
+    assert_eq!(leading.await.unwrap(), Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_live_as_long_as_what_is_kept() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(tagged(&cache, &source, 1, 7).await, Ok(1));
+    source.fails(Problem::Down);
+    pass(650).await;
+    assert_eq!(tagged(&cache, &source, 1, 7).await, Ok(1));
+}
+
+#[redis_cached(
+    key = "scoped:{id}",
+    ttl = "1m",
+    stale_if_error = "10m",
+    soft_timeout = "100ms",
+    jitter = "0%",
+    skip(source)
+)]
+async fn scoped(source: &Source, id: u64) -> Result<usize, Problem> {
+    scoped_inner(source, id).await
+}
+
+#[redis_cached(key = "scoped_inner:{id}", ttl = "10s", skip(source))]
+async fn scoped_inner(source: &Source, id: u64) -> Result<usize, Problem> {
+    source.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_in_a_task_of_its_own_has_the_cache_of_its_caller() {
+    let (cache, source) = (memory().await, Source::new());
+    let value = cache.scope(async {
+        scoped(&source, 1).await.unwrap();
+        pass(61).await;
+        assert_eq!(scoped(&source, 1).await, Ok(2));
+        scoped_inner(&source, 1).await
+    });
+    assert_eq!(value.await, Ok(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_finds_no_old_value_any_more_leaves_none_to_be_served() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(placed(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.takes(Duration::from_secs(1));
+    let call = |id| {
+        let (cache, source) = (cache.clone(), source.clone());
+        tokio::spawn(async move { placed(&cache, &source, id).await })
+    };
+    let other = call(2);
+    settle().await;
+    let waiting = call(1);
+    settle().await;
+    placed_entry(&cache, 1).invalidate().await.unwrap();
+    source.fails(Problem::Down);
+    assert_eq!(other.await.unwrap(), Ok(2));
+    assert_eq!(waiting.await.unwrap(), Err(Problem::Down), "it has looked again");
+}
+
+#[redis_cached(
+    key = "placed:{id}", ttl = "1m", stale_if_error = "10m", max_concurrency = 1, jitter = "0%", skip(source),
+    cache = cache
+)]
+async fn placed(cache: &Cache, source: &Source, id: u64) -> Result<usize, Problem> {
+    source.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_leaves_early_leaves_a_body_that_goes_on() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(soft(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.takes(Duration::from_secs(1));
+    let brief = Duration::from_millis(10);
+    assert!(tokio::time::timeout(brief, soft(&cache, &source, 1)).await.is_err());
+    pass(2).await;
+    assert_eq!((soft(&cache, &source, 1).await, source.bodies()), (Ok(2), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_a_call_that_is_told_of_a_failure_has_nothing_but_its_own() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(lonely(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.fails(Problem::Down);
+    source.takes(Duration::from_secs(1));
+    let call = || {
+        let (cache, source) = (cache.clone(), source.clone());
+        tokio::spawn(async move { lonely(&cache, &source, 1).await })
+    };
+    let before = call();
+    settle().await;
+    lonely_entry(&cache, 1).invalidate().await.unwrap();
+    let (after, beside) = (call(), call());
+    assert_eq!(before.await.unwrap(), Ok(1));
+    assert!(after.await.unwrap().is_err());
+    assert!(beside.await.unwrap().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tags_of_a_body_in_a_task_of_its_own_are_gathered_around_its_call() {
+    let (cache, source) = (memory().await, Source::new());
+    soft_around(&cache, &source, 1).await.unwrap();
+    for slow in [false, true] {
+        pass(61).await;
+        source.takes(Duration::from_secs(if slow { 1 } else { 0 }));
+        let gathering = Gathering::of_most(8);
+        let mut call = pin!(soft_around(&cache, &source, 1));
+        let value = poll_fn(|cx| gathering.within(|| call.as_mut().poll(cx))).await;
+        assert_eq!((value, gathering.end()), (Ok(2), Some(vec![tag_name("team:7")])), "{slow}");
+    }
 }

@@ -107,6 +107,28 @@ pub(super) async fn c3_a_value_past_its_ttl_is_served_to_who_fails_and_not_for_l
     assert!(origin.gate.runs() <= 4, "{} bodies", origin.gate.runs());
 }
 
+pub(super) async fn c3_a_slow_body_is_not_stored_though_it_would_be_kept(stage: Stage) {
+    let ((a, b), slow) =
+        (stage.two().await, Origin { gate: Gate::closed(), is_down: Arc::default() });
+    let call = {
+        let (cache, slow) = (a.clone(), slow.clone());
+        tokio::spawn(async move { short(1, &cache, &slow).await })
+    };
+    slow.gate.started(1).await;
+    tokio::time::sleep(TTL).await;
+    slow.gate.let_go(1);
+    assert_eq!(call.await.unwrap(), Ok(1));
+    assert_eq!(short_entry(1, &b).ttl().await.unwrap(), None);
+}
+
+pub(super) async fn a_process_that_has_just_connected_knows_what_is_past_its_ttl(stage: Stage) {
+    let origin = Origin::new();
+    for _ in 0..10 {
+        let cache = stage.cache().await;
+        assert_eq!(long(1, &cache, &origin).await, Ok(1));
+    }
+}
+
 pub(super) async fn a_failure_is_known_to_all_processes(stage: Stage) {
     let ((a, b), origin) = (stage.two().await, Origin::new());
     assert_eq!(long(1, &a, &origin).await, Ok(1));
