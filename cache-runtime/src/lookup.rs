@@ -178,14 +178,12 @@ fn miss<'c>(
         if failed && let Some(kept) = kept::serve(request, computation) {
             return kept;
         }
-        match outcome {
-            Some(outcome) => outcome,
-            // Its end has come that very moment.
-            None => {
-                let seen = seen.map(|(judged, _)| (judged, request.cache.deadline()));
-                fill(request, computation, seen).await
-            }
+        if let Some(outcome) = outcome {
+            return outcome;
         }
+        // Its end has come that very moment.
+        let seen = seen.map(|(judged, _)| (judged, request.cache.deadline()));
+        fill(request, computation, seen).await
     })
 }
 

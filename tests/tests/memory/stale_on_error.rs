@@ -1008,7 +1008,7 @@ async fn the_tags_of_a_body_in_a_task_of_its_own_are_gathered_around_its_call() 
     soft_around(&cache, &source, 1).await.unwrap();
     for slow in [false, true] {
         pass(61).await;
-        source.takes(Duration::from_secs(if slow { 1 } else { 0 }));
+        source.takes(Duration::from_secs(slow.into()));
         let gathering = Gathering::of_most(8);
         let mut call = pin!(soft_around(&cache, &source, 1));
         let value = poll_fn(|cx| gathering.within(|| call.as_mut().poll(cx))).await;
