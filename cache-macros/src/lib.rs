@@ -156,8 +156,8 @@ use proc_macro::TokenStream;
 /// What a body makes of one is not stored. A forced computation, `_refresh`, has nothing older to fall back to.
 ///
 /// With `soft_timeout`, as with `refresh_before`, every parameter must be `Clone`: where there is a value past its ttl the body
-/// runs in the background, with clones. At most as many do as the cache may have refreshes; past that such a value is
-/// served at once. A call inside another cached function's body waits for its own.
+/// runs in a task of its own from its beginning, with clones, and so outside of the caller's task-locals and spans. At most as
+/// many go on behind their callers as the cache may have refreshes; past that a body ends when its caller leaves. A call inside another cached function's body waits for its own.
 ///
 /// # Functions
 ///

@@ -272,7 +272,7 @@ async fn without_stamps(
         Unstamped::Past => {
             telemetry::step(request.site, &request.key, "a value past its ttl was used");
             // What it calls fails: to compute it anew at once would end in the same.
-            lease.fail(Old::Stays).await.map(|_| Commit::Refused)
+            lease.fail(Old::Serves).await.map(|_| Commit::Refused)
         }
         Unstamped::Unexpected => {
             telemetry::step(request.site, &request.key, "tagged for the first time, not stored");

@@ -74,14 +74,16 @@ pub(crate) trait Answer: Send {
     fn tag(&self, touched: &mut Gathered);
     /// Makes the error that is the answer one that others can have too, if its type allows it.
     fn share_failure(&mut self) -> Option<SharedFailure>;
-    /// Takes another's error as the answer.
-    fn adopt_failure(&mut self, failure: &SharedFailure) -> bool;
+    /// Takes another's error as the answer, and its word for what that is.
+    fn adopt_failure(&mut self, failure: &SharedFailure, is_failure: bool) -> bool;
     /// Whether there is no answer, or an error in place of which an old value may be served.
-    fn is_failure(&self) -> bool;
+    fn is_failure(&mut self) -> bool;
     /// Keeps what is stored, if the function accepts it, as what the answer may be should computing fail. Now, since a
     /// body takes the arguments, and with them what may be needed to read it.
     fn keep(&mut self, kept: Kept, written: Written, payload: &[u8]);
     fn keeps(&self) -> bool;
+    /// Whether the end of that comes later than this.
+    fn keeps_for(&self, time: Duration) -> bool;
     fn forget_kept(&mut self);
     /// Makes what was kept the answer, unless its end has come.
     fn adopt_kept(&mut self) -> Option<Kept>;
@@ -170,7 +172,7 @@ pub(crate) fn load<R>(
 /// A computation that is on its own, and what it will hand over.
 pub struct Background<R> {
     detached: Box<dyn Computation>,
-    answer: oneshot::Receiver<R>,
+    answer: oneshot::Receiver<(R, bool)>,
 }
 
 /// What a function has to give besides a target and a body: one thing after the other, each with the `rest` behind it.
@@ -305,6 +307,8 @@ where
 struct Slot<'c, R, K> {
     returns: K,
     value: Option<R>,
+    /// What [`Answer::is_failure`] has said of it: an error that is shared may not tell any more.
+    is_failure: Option<bool>,
     /// Until it has given its body: then the arguments are gone.
     source: Option<&'c mut (dyn Source<R> + 'c)>,
     /// Where it is stored as another type: from the moment that a body runs.
@@ -319,7 +323,8 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
     }
 
     fn adopt(&mut self, written: Written, payload: &[u8]) -> Result<(), DecodeError> {
-        self.value = Some(self.decode(written, payload)?);
+        let value = self.decode(written, payload)?;
+        self.answer_with(Some(value), None);
         Ok(())
     }
 
@@ -331,7 +336,7 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
         if !self.accepts(&value) {
             return Ok(Offered::Refused);
         }
-        self.value = Some(value);
+        self.answer_with(Some(value), None);
         Ok(Offered::Accepted)
     }
 
@@ -350,17 +355,18 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
         self.returns.share_failure(&mut self.value)
     }
 
-    fn adopt_failure(&mut self, failure: &SharedFailure) -> bool {
+    fn adopt_failure(&mut self, failure: &SharedFailure, is_failure: bool) -> bool {
         let adopted = self.returns.adopt_failure(failure);
         let known = adopted.is_some();
         if known {
-            self.value = adopted;
+            self.answer_with(adopted, Some(is_failure));
         }
         known
     }
 
-    fn is_failure(&self) -> bool {
-        self.value.as_ref().is_none_or(|returned| self.returns.is_failure(returned))
+    fn is_failure(&mut self) -> bool {
+        let Some(returned) = &self.value else { return true };
+        *self.is_failure.get_or_insert_with(|| self.returns.is_failure(returned))
     }
 
     fn keep(&mut self, kept: Kept, written: Written, payload: &[u8]) {
@@ -374,6 +380,10 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
         self.kept.is_some()
     }
 
+    fn keeps_for(&self, time: Duration) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.0.outlives(time))
+    }
+
     fn forget_kept(&mut self) {
         self.kept = None;
     }
@@ -383,14 +393,19 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
         if kept.is_over() {
             return None;
         }
-        self.value = Some(value);
+        self.answer_with(Some(value), None);
         Some(kept)
     }
 }
 
 impl<'c, R, K: Deref<Target: Returned<R>>> Slot<'c, R, K> {
     fn new(returns: K, source: Option<&'c mut (dyn Source<R> + 'c)>) -> Self {
-        Self { returns, value: None, source, saver: None, kept: None }
+        Self { returns, value: None, is_failure: None, source, saver: None, kept: None }
+    }
+
+    fn answer_with(&mut self, value: Option<R>, is_failure: Option<bool>) {
+        self.value = value;
+        self.is_failure = is_failure;
     }
 
     fn decode(&mut self, written: Written, payload: &[u8]) -> Result<R, DecodeError> {
@@ -414,7 +429,8 @@ impl<'c, R, K: Deref<Target: Returned<R>>> Slot<'c, R, K> {
     }
 
     fn time_out(&mut self, why: TimedOut) {
-        self.value = self.returns.timed_out(why);
+        // Whatever is said of the error that is made of it.
+        self.answer_with(self.returns.timed_out(why), Some(true));
     }
 
     /// Polls a body; what it returns becomes the answer.
@@ -422,7 +438,7 @@ impl<'c, R, K: Deref<Target: Returned<R>>> Slot<'c, R, K> {
         if let Some(body) = body {
             match body.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(returned) => self.value = Some(returned),
+                Poll::Ready(returned) => self.answer_with(Some(returned), None),
             }
         }
         Poll::Ready(())
@@ -433,7 +449,8 @@ impl<'c, R, K: Deref<Target: Returned<R>>> Slot<'c, R, K> {
 struct Detached<R: 'static> {
     running: Option<Body<'static, R>>,
     slot: Slot<'static, R, Box<dyn Returned<R>>>,
-    caller: Option<oneshot::Sender<R>>,
+    /// Gets the answer, and whether that is a failure.
+    caller: Option<oneshot::Sender<(R, bool)>>,
 }
 
 impl<R: Send + 'static> Computation for Detached<R> {
@@ -465,9 +482,10 @@ impl<R: Send + 'static> Computation for Detached<R> {
     }
 
     fn hand_over(&mut self) {
+        let is_failure = self.slot.is_failure();
         if let (Some(caller), Some(value)) = (self.caller.take(), self.slot.value.take()) {
             // It may be gone, with an older value.
-            let _ = caller.send(value);
+            let _ = caller.send((value, is_failure));
         }
     }
 }
@@ -637,7 +655,7 @@ pub(crate) struct Running<'c, R> {
     slot: Slot<'c, R, &'c dyn Returned<R>>,
     body: Option<Body<'c, R>>,
     /// What is computed in the background instead.
-    detached: Option<oneshot::Receiver<R>>,
+    detached: Option<oneshot::Receiver<(R, bool)>>,
 }
 
 impl<'c, R> Running<'c, R> {
@@ -679,6 +697,7 @@ impl<R: Send> Computation for Running<'_, R> {
         self.slot.ask(&mut Rare::StandIn(&mut body));
         if body.is_some() {
             self.body = body;
+            self.detached = None;
         }
         self.body.is_some()
     }
@@ -696,7 +715,10 @@ impl<R: Send> Computation for Running<'_, R> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(detached) = &mut self.detached {
             // That it has ended without an answer has been told where that was.
-            return Pin::new(detached).poll(cx).map(|answer| self.slot.value = answer.ok());
+            return Pin::new(detached).poll(cx).map(|answer| {
+                let (value, is_failure) = answer.ok().unzip();
+                self.slot.answer_with(value, is_failure);
+            });
         }
         let polled = self.slot.poll(self.body.as_mut(), cx);
         if polled.is_ready() {

@@ -4,7 +4,7 @@
 //! others: what a poll has on the stack for each level is what bounds how deep that goes, and a future that is awaited in
 //! place has its room there, next to that of all others which might have been.
 
-use std::future::{poll_fn, ready};
+use std::future::{pending, poll_fn, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::frame::{self, Frame};
 use crate::freshness::{self, Freshness};
 use crate::kept;
 use crate::lease::{self, Lease};
+use crate::observe;
 use crate::outcome::Outcome;
 use crate::places::{self, Place};
 use crate::policy::Refuses;
@@ -46,48 +47,38 @@ pub(crate) fn softly(request: &Request) -> Option<Duration> {
 pub(crate) fn compute<'c>(
     request: &'c Request,
     computation: &'c mut (dyn Computation + 'c),
-    mut leader: Lead,
+    leader: Lead,
     place: Place,
     deadline: Instant,
 ) -> Boxed<'c, Outcome> {
     Box::pin(async move {
         let keeps = computation.answer().keeps();
-        if !keeps || softly(request).is_none() {
+        if !keeps || softly(request).is_none() || request.cache.refreshes.is_closed() {
             return lead(request, computation, leader, place, deadline, keeps).await;
         }
-        let Some(room) = request.cache.refreshes.room() else {
-            // So many are slow already that another would not tell more.
-            telemetry::step(request.site, &request.key, "too many bodies in the background");
-            leader.seal();
-            leader.end(Some(Landed::failing()));
-            return match kept::serve(request, computation) {
-                Some(kept) => kept,
-                None => alone(request, computation).await,
-            };
-        };
         let Some(mut detached) = computation.detach() else {
             return lead(request, computation, leader, place, deadline, keeps).await;
         };
         let (request_behind, gathering) = (request.clone(), Frame::of_most(tags::MOST + 1));
         let gathered = Arc::clone(&gathering);
+        let (mut done, wait) = oneshot::channel();
         let behind = async move {
             let mut led = lead(&request_behind, &mut *detached, leader, place, deadline, keeps);
-            let outcome = poll_fn(|cx| gathering.within(|| led.as_mut().poll(cx))).await;
-            drop((led, room));
-            detached.hand_over();
-            outcome
-        };
-        let (done, wait) = oneshot::channel();
-        let scope = crate::cache::scope_of_task();
-        let behind = async move {
-            let outcome = match scope {
-                Some(cache) => cache.scope(behind).await,
-                None => behind.await,
+            let outcome = tokio::select! {
+                biased;
+                outcome = poll_fn(|cx| gathering.within(|| led.as_mut().poll(cx))) => outcome,
+                () = crowded_out(&request_behind, &mut done) => return,
             };
-            // The caller may be gone, with an older value.
+            drop(led);
+            // Before the value: who has that waits for nothing. The caller may be gone, with an older value.
             let _ = done.send(outcome);
+            detached.hand_over();
         };
-        request.cache.work.spawn_body(behind);
+        let behind = observe::carried(behind);
+        match crate::cache::scope_of_task() {
+            Some(cache) => request.cache.work.spawn_body(cache.scope(behind)),
+            None => request.cache.work.spawn_body(behind),
+        }
         poll_fn(|cx| computation.poll(cx)).await;
         match wait.await {
             Ok(outcome) => {
@@ -101,6 +92,16 @@ pub(crate) fn compute<'c>(
             },
         }
     })
+}
+
+/// Ends when the caller of a body has left and so many go on behind theirs already. A body whose caller waits for it needs no
+/// room: it is no more than one that runs in its caller's task.
+async fn crowded_out(request: &Request, caller: &mut oneshot::Sender<Outcome>) {
+    caller.closed().await;
+    if let Some(_room) = request.cache.refreshes.room() {
+        pending::<()>().await;
+    }
+    telemetry::step(request.site, &request.key, "too many bodies in the background");
 }
 
 /// Runs the body as the leader of a flight. `keeps` is whether the call has something older in its stead.
@@ -144,7 +145,7 @@ fn lead<'c>(
         let fails = computation.answer().is_failure();
         let failure = if shared { computation.answer().share_failure() } else { None };
         let shared = match (failure, &product) {
-            (Some(failure), _) => Shared::Failed(failure),
+            (Some(failure), _) => Shared::Failed(failure, fails),
             (None, Some(Product { written, payload: Some(payload), .. })) => {
                 Shared::Stored(*written, Arc::clone(payload))
             }
@@ -160,13 +161,13 @@ fn lead<'c>(
         let product = match product {
             // What is served in its stead is not to be driven out by it.
             Some(product) if keeps && fails && product.written.is_error => None,
-            Some(product) if replaces_a_value(request, &product).await => None,
+            Some(product) if replaces_a_value(request, &product, fails).await => None,
             product => product,
         };
         let stored = if let Some(product) = product {
             publish(request, leader, product, landed).await
         } else {
-            fail(request, leader, landed);
+            fail(request, leader, landed, Old::of_failure(fails));
             false
         };
         others.await;
@@ -174,8 +175,8 @@ fn lead<'c>(
     })
 }
 
-/// Whether it is an error, and there is a value that calls with other terms may be served.
-async fn replaces_a_value(request: &Request, product: &Product) -> bool {
+/// Whether it is an error, and there is a value that calls with other terms may be served, be it only as it is a failure.
+async fn replaces_a_value(request: &Request, product: &Product, fails: bool) -> bool {
     if !product.written.is_error || request.policy.refuses == Refuses::Nothing {
         return false;
     }
@@ -184,12 +185,13 @@ async fn replaces_a_value(request: &Request, product: &Product) -> bool {
     let now = request.cache.store.latest_now(&request.key);
     let standing = seen.standing(request, &found);
     let refreshes = request.policy.refreshes();
-    !found.written.is_error
-        && standing != Standing::Void
-        && matches!(
-            freshness::judge(&found.life, standing, now, refreshes),
-            Freshness::Fresh | Freshness::Stale
-        )
+    let may_be_served = match freshness::judge(&found.life, standing, now, refreshes) {
+        Freshness::Fresh | Freshness::Stale => true,
+        Freshness::Expired | Freshness::Past => {
+            fails && request.policy.keeps() && found.life.is_kept()
+        }
+    };
+    !found.written.is_error && standing != Standing::Void && may_be_served
 }
 
 /// Answers those who share the product, commits it, and ends the flight for those who came too late:
@@ -247,14 +249,14 @@ pub(crate) fn store_primes(
 }
 
 /// Ends a flight that produced nothing to store: first the marker, then the waiters go on.
-fn fail(request: &Request, mut leader: Lead, landed: Landed) {
+fn fail(request: &Request, mut leader: Lead, landed: Landed, old: Old) {
     let Some(lease) = leader.baton.take() else {
         leader.end(Some(landed));
         return;
     };
     request.cache.work.spawn_errand(async move {
         // What went wrong has been told, and the lease ends by itself.
-        let _ = lease.fail(Old::Stays).await;
+        let _ = lease.fail(old).await;
         leader.end(Some(landed));
     });
 }
@@ -298,6 +300,7 @@ pub(crate) fn recompute<'c>(
         let Some(lease) = lease else { return Outcome::Unleased };
         let Ended { product, in_value } = body::encode(request, computation);
         let others = store_primes(request, primes, in_value, Some(&lease));
+        let old = Old::of_failure(computation.answer().is_failure());
         let request = request.clone();
         let (done, wait) = oneshot::channel();
         request.cache.work.clone().spawn_errand(async move {
@@ -306,7 +309,7 @@ pub(crate) fn recompute<'c>(
                 let committed = body::commit(&request, lease, &product, &touched).await;
                 matches!(committed, Ok(Commit::Stored))
             } else {
-                drop(lease.fail(Old::Stays).await);
+                drop(lease.fail(old).await);
                 false
             };
             // The caller may be gone.

@@ -376,12 +376,11 @@ impl Builder {
         };
         let speaks_tls = self.url.starts_with("rediss");
         let url = redact(&self.url);
-        let redis = match self.nodes()? {
-            Some(nodes) => Redis::cluster(nodes, limits, &self.tls),
-            None => {
-                let at = self.location().map_err(|why| self.bad_url(&why))?;
-                Redis::one(at, limits, &self.tls, self.confirm, &self.namespace)
-            }
+        let redis = if let Some(nodes) = self.nodes()? {
+            Redis::cluster(nodes, limits, &self.tls)
+        } else {
+            let at = self.location().map_err(|why| self.bad_url(&why))?;
+            Redis::one(at, limits, &self.tls, self.confirm, &self.namespace)
         };
         let redis = redis.map_err(|error| {
             let why = error.to_string();

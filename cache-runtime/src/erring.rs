@@ -199,7 +199,8 @@ impl<T, R, E, X: Says<T>> Formed<T, R> for Erring<T, R, E, X> {
 }
 
 impl<E> Storing<E> {
-    fn outgoing(&self, error: &E) -> Result<Outgoing, EncodeError> {
+    /// The ttl that it says of itself, if it does; an `Err` where it is not to be stored.
+    fn ttl(&self, error: &E) -> Result<Option<Duration>, EncodeError> {
         if !(self.cache_err_if)(error) {
             return Err(EncodeError::IsError);
         }
@@ -208,6 +209,11 @@ impl<E> Storing<E> {
         if ttl == Some(Duration::ZERO) {
             return Err(EncodeError::IsError);
         }
+        Ok(ttl)
+    }
+
+    fn outgoing(&self, error: &E) -> Result<Outgoing, EncodeError> {
+        let ttl = self.ttl(error)?;
         let encoded = (self.encode)(error).map_err(|why| EncodeError::OfError(Box::new(why)))?;
         Ok(Outgoing { encoded: Some(encoded), is_error: true, keep: true, ttl, window: None })
     }
@@ -263,7 +269,7 @@ impl<T, R, E, X: Says<T>> Returned<R> for Erring<T, R, E, X> {
         match (self.stale_if, &self.storing) {
             (Some(stale_if), _) => stale_if(error),
             // What is stored is an answer.
-            (None, Some(storing)) => !(storing.cache_err_if)(error),
+            (None, Some(storing)) => storing.ttl(error).is_err(),
             (None, None) => true,
         }
     }

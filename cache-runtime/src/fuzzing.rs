@@ -15,7 +15,7 @@ use crate::codec::{self, compression};
 use crate::entry::{self, Label, Life};
 use crate::integrity::Integrity;
 use crate::key::{Key, Segment};
-use crate::store::lease_text;
+use crate::store::{Old, lease_text};
 use crate::tags::{self, Nonce, Stamp, Standing, Tag};
 
 /// The most bytes of a value, encoded or expanded.
@@ -205,12 +205,12 @@ pub fn stands(name: &str, stamp: &[u8], nonce: Option<&[u8]>) -> Option<bool> {
 /// What is written into a lease, and read from it again.
 #[must_use]
 pub fn pass(until_ms: u64, failures: u32) -> String {
-    lease_text::pass(until_ms, failures)
+    lease_text::pass(until_ms, failures, Old::Serves)
 }
 
 /// Until when, and after how many failures.
 #[must_use]
 pub fn parse_pass(content: &str) -> Option<(u64, u32)> {
     let _ = lease_text::failures(content);
-    lease_text::parse_pass(content)
+    lease_text::parse_pass(content).map(|(until_ms, failures, _)| (until_ms, failures))
 }

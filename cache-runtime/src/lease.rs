@@ -101,7 +101,7 @@ pub(crate) enum Taken {
     Granted(Box<Lease>),
     Changed,
     Held(String),
-    Pass,
+    Pass(Old),
     /// The store can't be asked: no lease, no write.
     Unknown(StoreError),
 }
@@ -116,20 +116,18 @@ pub(crate) async fn take(
 ) -> Taken {
     let request = Request::new(cache, key);
     let life = life(policy.lock_ttl);
-    let taken = cache.store.take(key, judged, &request.token, life, deadline).await;
-    match taken {
-        Ok(Take::Granted(granted)) => Taken::Granted(Box::new(request.granted(granted, policy))),
-        Ok(other) => {
-            request.settle();
-            match other {
-                Take::Changed => Taken::Changed,
-                Take::Held(content) => Taken::Held(content),
-                Take::Granted(_) | Take::Pass => Taken::Pass,
-            }
+    let taken = match cache.store.take(key, judged, &request.token, life, deadline).await {
+        Ok(Take::Granted(granted)) => {
+            return Taken::Granted(Box::new(request.granted(granted, policy)));
         }
+        Ok(Take::Changed) => Taken::Changed,
+        Ok(Take::Held(content)) => Taken::Held(content),
+        Ok(Take::Pass(old)) => Taken::Pass(old),
         // The reply may be lost and the lease taken all the same: the request stays unsettled.
-        Err(error) => Taken::Unknown(error),
-    }
+        Err(error) => return Taken::Unknown(error),
+    };
+    request.settle();
+    taken
 }
 
 /// Takes the lease away from whoever holds it, for `set` and a forced refresh. `None`: a newer version of the value
@@ -380,7 +378,7 @@ impl Drop for Lease {
         }
         // A panic is an end without a value; any other drop leaves the key to whoever comes next.
         if std::thread::panicking() {
-            let marker = self.marker(Old::Stays);
+            let marker = self.marker(Old::Serves);
             self.cache.work.spawn_errand(async move { drop(marker.await) });
         } else {
             let claim = Claim::Content(std::mem::take(&mut self.granted.content));

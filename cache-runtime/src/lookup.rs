@@ -31,7 +31,7 @@ use crate::refresh;
 use crate::request::{Asked, Landed, Lead, Request, Shared, Unasked, Wait};
 use crate::seen::{self, Seen};
 use crate::site::Warning;
-use crate::store::Waited;
+use crate::store::{Old, Waited};
 use crate::tags::Standing;
 use crate::telemetry;
 
@@ -166,7 +166,10 @@ fn miss<'c>(
         if !computation.answer().keeps() {
             return fill(request, computation, seen).await;
         }
-        let outcome = match compute::softly(request) {
+        // Where it ends before, there is nothing to leave with.
+        let softly =
+            compute::softly(request).filter(|limit| computation.answer().keeps_for(*limit));
+        let outcome = match softly {
             Some(limit) => timeout(limit, fill(request, computation, seen)).await.ok(),
             None => Some(fill(request, computation, seen).await),
         };
@@ -175,11 +178,12 @@ fn miss<'c>(
         if failed && let Some(kept) = kept::serve(request, computation) {
             return kept;
         }
-        match outcome {
-            Some(outcome) => outcome,
-            // Its end has come meanwhile.
-            None => fill(request, computation, None).await,
+        if let Some(outcome) = outcome {
+            return outcome;
         }
+        // Its end has come that very moment.
+        let seen = seen.map(|(judged, _)| (judged, request.cache.deadline()));
+        fill(request, computation, seen).await
     })
 }
 
@@ -249,9 +253,11 @@ async fn read(
     deadline: Instant,
     whose: Whose,
 ) -> Read {
-    computation.answer().forget_kept();
     let seen = match seen::see(request, deadline).await {
-        Ok(seen) => seen,
+        Ok(seen) => {
+            computation.answer().forget_kept();
+            seen
+        }
         Err(error) => {
             telemetry::store_trouble(request.site, &request.key, &error);
             return Read::Unknown;
@@ -337,7 +343,7 @@ fn classify(
     let asks = whose == Whose::All || frame::gathers();
     let touched = asks.then(|| frame::inherited(found.stamps.clone(), found.life.born_at));
     if is_over {
-        if let Some(kept) = Kept::new(found.life, now, touched) {
+        if let Some(kept) = Kept::new(found.life, &request.terms, now, touched) {
             computation.answer().keep(kept, found.written, &payload);
         }
         return Classified::Miss(judged);
@@ -437,9 +443,15 @@ fn seek<'c>(
                     leader.baton = Some(*lease);
                     break;
                 }
-                Taken::Pass => {
-                    telemetry::step(request.site, &request.key, "a computation failed just now");
-                    if let Some(kept) = kept::serve(request, computation) {
+                Taken::Pass(old) => {
+                    telemetry::step(
+                        request.site,
+                        &request.key,
+                        "a computation ended without a value just now",
+                    );
+                    if old == Old::Serves
+                        && let Some(kept) = kept::serve(request, computation)
+                    {
                         leader.seal();
                         leader.end(Some(Landed::failing()));
                         return Sought::Answered(kept);
@@ -559,7 +571,9 @@ fn wait<'c>(
                     Shared::Stored(written, payload) => {
                         computation.answer().adopt(*written, payload).is_ok()
                     }
-                    Shared::Failed(failure) => computation.answer().adopt_failure(failure),
+                    Shared::Failed(failure, is_failure) => {
+                        computation.answer().adopt_failure(failure, *is_failure)
+                    }
                     Shared::Failing => {
                         if let Some(kept) = kept::serve(request, computation) {
                             return Some(kept);

@@ -160,6 +160,17 @@ pub async fn observe<F: Future>(future: F) -> (F::Output, Observed) {
     (output, seen)
 }
 
+/// What runs in a task of its own for a call of this one, seen by those who observe this.
+pub(crate) fn carried<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let around = AROUND.try_with(Arc::clone).ok();
+    async move {
+        match around {
+            Some(around) => AROUND.scope(around, future).await,
+            None => future.await,
+        }
+    }
+}
+
 /// Ends also where the future is dropped, or panics.
 struct Counted;
 

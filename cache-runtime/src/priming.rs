@@ -85,7 +85,7 @@ async fn stored(at_hand: AtHand, began: Began, mut gathered: Gathered) -> Result
     let mut lease = match taken {
         Taken::Granted(lease) => *lease,
         Taken::Unknown(error) => return Err(error),
-        Taken::Changed | Taken::Held(_) | Taken::Pass => {
+        Taken::Changed | Taken::Held(_) | Taken::Pass(_) => {
             telemetry::step(request.site, &request.key, "left to another");
             return Ok(());
         }

@@ -60,9 +60,13 @@ impl Refreshes {
         lock(&self.asked).clear();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// A place for a body in the background, if one is free.
     pub(crate) fn room(&self) -> Option<OwnedSemaphorePermit> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return None;
         }
         Arc::clone(&self.places).try_acquire_owned().ok()
@@ -70,7 +74,7 @@ impl Refreshes {
 
     /// A place, if this key is to be asked for now and one is free.
     fn place(&self, key: FlightKey) -> Option<OwnedSemaphorePermit> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return None;
         }
         let now = Instant::now();
@@ -137,7 +141,7 @@ async fn run(
         Taken::Unknown(error) => {
             return telemetry::store_trouble(request.site, &request.key, &error);
         }
-        Taken::Changed | Taken::Held(_) | Taken::Pass => {
+        Taken::Changed | Taken::Held(_) | Taken::Pass(_) => {
             return telemetry::step(request.site, &request.key, "refresh left to another");
         }
     };
@@ -162,6 +166,7 @@ async fn run(
     } else {
         telemetry::step(request.site, &request.key, "refresh failed");
         // What went wrong has been told, and the lease ends by itself.
-        let _ = lease.fail(Old::Stays).await;
+        let failed = computation.answer().is_failure();
+        let _ = lease.fail(Old::of_failure(failed)).await;
     }
 }

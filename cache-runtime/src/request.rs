@@ -63,7 +63,8 @@ pub(crate) struct Landed {
 pub(crate) enum Shared {
     /// A value, or an error of those that are stored.
     Stored(Written, Arc<[u8]>),
-    Failed(SharedFailure),
+    /// An error, and whether it is a failure, in place of which an old value may be served.
+    Failed(SharedFailure, bool),
     /// It has failed, or did a moment ago, and others can't have the error.
     Failing,
     /// Neither the value nor the error can be had by others.

@@ -34,4 +34,11 @@ impl Terms {
     pub(crate) fn refuse(&self, life: &Life, now: Option<u64>) -> bool {
         self.max_age.is_some_and(|max_age| freshness::is_older(life, max_age, now))
     }
+
+    /// From when on it is too old, by the server's clock.
+    pub(crate) fn end_of(&self, life: &Life) -> u64 {
+        let end =
+            |max_age| life.born_at.saturating_add(freshness::millis(max_age)).saturating_add(1);
+        self.max_age.map_or(u64::MAX, end)
+    }
 }

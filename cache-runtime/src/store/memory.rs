@@ -294,8 +294,8 @@ impl Memory {
             None => 0,
             Some(content) => match lease_text::parse_pass(content) {
                 None => return Take::Held(content.to_owned()),
-                Some((until, _)) if now < until => return Take::Pass,
-                Some((_, failures)) => failures,
+                Some((until, _, old)) if now < until => return Take::Pass(old),
+                Some((_, failures, _)) => failures,
             },
         };
         Take::Granted(contents.grant(key, token, failures, micros, lock_ttl))
@@ -378,8 +378,8 @@ impl Memory {
         let failures = lease_text::failures(content).saturating_add(1);
         let doubled = millis(FIRST_PASS).saturating_mul(1 << (failures - 1).min(20));
         let span = doubled.min(millis(longest));
-        let marker =
-            Lease { content: lease_text::pass(now + span, failures), ends_at: now + span * 2 };
+        let content = lease_text::pass(now + span, failures, old);
+        let marker = Lease { content, ends_at: now + span * 2 };
         contents.leases.insert(key.name().to_owned(), marker);
         if old == Old::Goes {
             contents.remove(key.name());

@@ -70,7 +70,7 @@ async fn a_lease_of_the_same_token_is_another_lease() {
     let bytes = sealed(&store, 1, b"old");
     assert_eq!(store.commit(&key(), &first, &bytes, false), Commit::Refused);
     assert!(!store.renew(&key(), &first, LOCK));
-    store.pass(&key(), &first, LOCK, Old::Stays);
+    store.pass(&key(), &first, LOCK, Old::Serves);
     store.release(&key(), &Claim::Content(first));
     assert!(store.renew(&key(), &second, LOCK), "what was not the caller's was touched");
 }
@@ -126,9 +126,10 @@ async fn failures_in_a_row_double_the_marker_up_to_the_longest() {
     let store = Memory::new(1 << 20);
     for seconds in [1, 2, 4, 5, 5] {
         let content = granted(store.take(&key(), &Judged::ABSENT, "one", LOCK));
-        store.pass(&key(), &content, LOCK, Old::Stays);
+        store.pass(&key(), &content, LOCK, Old::Serves);
         tokio::time::advance(Duration::from_millis(seconds * 1000 - 1)).await;
-        assert_eq!(store.take(&key(), &Judged::ABSENT, "two", LOCK), Take::Pass, "{seconds} s");
+        let taken = store.take(&key(), &Judged::ABSENT, "two", LOCK);
+        assert_eq!(taken, Take::Pass(Old::Serves), "{seconds} s");
         tokio::time::advance(Duration::from_millis(1)).await;
     }
     // A value ends the row.

@@ -81,8 +81,8 @@ pub(crate) enum Take {
     Changed,
     /// Somebody computes; the content names whose lease it is.
     Held(String),
-    /// The last computation ended without a value a moment ago.
-    Pass,
+    /// The last computation ended without a value a moment ago, which says so much of the old one.
+    Pass(Old),
 }
 
 /// What a commit came to.
@@ -100,9 +100,26 @@ pub(crate) enum Commit {
 /// What becomes of the value that is stored when a computation ends without one to take its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Old {
+    /// The computation has failed: until the next one the old value is served to those who have it.
+    Serves,
+    /// It has ended in an answer that is not stored, in place of which nothing old is served.
     Stays,
-    /// The computation has ended with a value that is not to be stored: the old one is outdated.
+    /// It has ended with a value that is not to be stored: the old one is outdated.
     Goes,
+}
+
+impl Old {
+    pub(crate) fn of_failure(failed: bool) -> Self {
+        if failed { Self::Serves } else { Self::Stays }
+    }
+
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Serves => "serves",
+            Self::Stays => "stays",
+            Self::Goes => "goes",
+        }
+    }
 }
 
 /// What is done to tags, and with them to every entry that carries one of them.
@@ -513,20 +530,26 @@ impl Polling {
 
 /// The texts that stand in a lease key; `scripts/*.lua` write and read the same.
 pub(crate) mod lease_text {
+    use super::Old;
+
     /// `token.microseconds.failures`
     pub(crate) fn granted(token: &str, micros: u64, failures: u32) -> String {
         format!("{token}.{micros}.{failures}")
     }
 
-    /// `pass.milliseconds.failures`
-    pub(crate) fn pass(until_ms: u64, failures: u32) -> String {
-        format!("pass.{until_ms}.{failures}")
+    /// `pass.milliseconds.failures.old`
+    pub(crate) fn pass(until_ms: u64, failures: u32, old: Old) -> String {
+        format!("pass.{until_ms}.{failures}.{}", old.text())
     }
 
-    /// Until when, and after how many failures in a row, if this is the marker.
-    pub(crate) fn parse_pass(content: &str) -> Option<(u64, u32)> {
-        let (until, failures) = content.strip_prefix("pass.")?.split_once('.')?;
-        Some((until.parse().ok()?, failures.parse().ok()?))
+    /// Until when, after how many failures in a row, and what is said of the old value, if this is the marker.
+    pub(crate) fn parse_pass(content: &str) -> Option<(u64, u32, Old)> {
+        let mut parts = content.strip_prefix("pass.")?.split('.');
+        let (until, failures) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let text = parts.next()?;
+        let old =
+            [Old::Serves, Old::Stays, Old::Goes].into_iter().find(|old| old.text() == text)?;
+        Some((until, failures, old))
     }
 
     pub(crate) fn failures(content: &str) -> u32 {

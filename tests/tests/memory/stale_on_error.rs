@@ -1,9 +1,15 @@
 //! Values past their ttl, where computing a new one fails or takes too long.
 
+use std::ffi::OsStr;
+use std::future::poll_fn;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use redis_cached::private::{Gathering, tag_name};
 use redis_cached::{Answer, Cache, TimedOut, observe, redis_cached};
 use redis_cached_tests::Told;
 use tokio::task::JoinSet;
@@ -256,6 +262,10 @@ async fn an_error_that_is_stored_is_an_answer_unless_stale_if_says_otherwise() {
     let bodies = source.bodies();
     assert_eq!(storing_both(&cache, &source, 1).await, Err(Problem::NotFound));
     assert_eq!(source.bodies(), bodies, "stored");
+    // Past its own ttl it is nothing to anybody.
+    pass(20).await;
+    source.fails(Problem::Down);
+    assert_eq!(storing_both(&cache, &source, 1).await, Err(Problem::Down));
     // Without an older value every error is stored.
     source.fails(Problem::Down);
     assert_eq!(storing_both(&cache, &source, 2).await, Err(Problem::Down));
@@ -622,7 +632,8 @@ async fn so_many_bodies_go_on_in_the_background_and_no_more() {
     for id in 0..5 {
         assert!(soft(&cache, &source, id).await.is_ok());
     }
-    assert_eq!((start.elapsed(), source.bodies()), (Duration::from_millis(200), 7));
+    // Whose caller leaves without room ends there.
+    assert_eq!((start.elapsed(), source.bodies()), (Duration::from_millis(500), 10));
     // Those that go on are waited for, and dropped in the end.
     let error = cache.shutdown(Duration::from_secs(5)).await.unwrap_err();
     assert_eq!(error.unfinished(), 2);
@@ -644,4 +655,363 @@ async fn a_panic_in_the_background_is_a_failure_like_others() {
     pass(61).await;
     assert_eq!(shaky(&cache, &source, 1).await, Ok(1));
     assert_eq!(source.bodies(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c3_an_answer_a_moment_ago_is_no_failure() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(choosy(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.fails(Problem::NotFound);
+    for _ in 0..3 {
+        assert_eq!(choosy(&cache, &source, 1).await, Err(Problem::NotFound));
+        settle().await;
+    }
+    // A failure behind it is one.
+    source.fails(Problem::Down);
+    pass(10).await;
+    assert_eq!(choosy(&cache, &source, 1).await, Ok(1));
+    settle().await;
+    let bodies = source.bodies();
+    assert_eq!(choosy(&cache, &source, 1).await, Ok(1));
+    assert_eq!(source.bodies(), bodies);
+}
+
+/// From the second on a name that no text can be made of, so that it can't be stored.
+
+#[redis_cached(key = "named:{id}", ttl = "1m", stale_if_error = "10m", jitter = "0%", skip(source), cache = cache)]
+async fn named(cache: &Cache, source: &Source, id: u64) -> Result<PathBuf, Problem> {
+    let number = source.read().await?;
+    Ok(if number == 1 { PathBuf::from("1") } else { OsStr::from_bytes(&[0xff]).into() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn c3_a_value_that_could_not_be_stored_a_moment_ago_is_no_failure() {
+    let (cache, source) = (memory().await, Source::new());
+    let first = named(&cache, &source, 1).await.unwrap();
+    pass(61).await;
+    for _ in 0..3 {
+        assert_ne!(named(&cache, &source, 1).await.unwrap(), first);
+        settle().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c3_a_value_that_gets_too_old_for_its_call_while_the_body_runs_is_not_served() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(terms(&cache, &source, 1, None, false, 0).await, Ok(1));
+    source.fails(Problem::Down);
+    source.takes(Duration::from_secs(30));
+    pass(100).await;
+    let limit = Some(Duration::from_secs(120));
+    assert_eq!(terms(&cache, &source, 1, limit, false, 0).await, Err(Problem::Down), "130 s old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_age_of_what_is_served_is_told_as_it_is_then() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(kept(&cache, &source, 1).await, Ok(1));
+    source.fails(Problem::Down);
+    source.takes(Duration::from_secs(30));
+    pass(70).await;
+    let (_, observed) = observe(kept(&cache, &source, 1)).await;
+    assert_eq!(age(observed.calls[0].answer), 100);
+}
+
+#[redis_cached(
+    key = "retrying:{id}", ttl = "1m", stale_if_error = "10m", cache_err_if = |_| true,
+    err_ttl_with = |error| Duration::from_secs(u64::from(*error == Problem::NotFound)), jitter = "0%", skip(source),
+    cache = cache
+)]
+async fn retrying(cache: &Cache, source: &Source, id: u64) -> Result<usize, Problem> {
+    source.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_is_not_stored_for_any_time_is_a_failure() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(retrying(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.fails(Problem::Down);
+    assert_eq!(retrying(&cache, &source, 1).await, Ok(1));
+    pass(10).await;
+    source.fails(Problem::NotFound);
+    assert_eq!(retrying(&cache, &source, 1).await, Err(Problem::NotFound));
+}
+
+#[redis_cached(
+    key = "strict:{id}", ttl = "1m", stale_if_error = "10m", cache_err_if = |_| true, err_ttl = "10s",
+    stale_if = |error| *error == Problem::Down, max_age = age, jitter = "0%", skip(source), cache = cache
+)]
+async fn strict(
+    cache: &Cache,
+    source: &Source,
+    id: u64,
+    age: Option<Duration>,
+) -> Result<usize, Problem> {
+    source.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_is_not_stored_over_what_others_may_be_served_in_its_stead() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(strict(&cache, &source, 1, None).await, Ok(1));
+    pass(61).await;
+    source.fails(Problem::Down);
+    let limit = Some(Duration::from_secs(30));
+    assert_eq!(strict(&cache, &source, 1, limit).await, Err(Problem::Down));
+    pass(10).await;
+    assert_eq!(strict(&cache, &source, 1, None).await, Ok(1));
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("it is not there")]
+struct Missing;
+
+#[redis_cached(
+    key = "erased:{id}", ttl = "1m", stale_if_error = "10m", stale_if = |error| !error.is::<Missing>(), jitter = "0%",
+    skip(source), cache = cache
+)]
+async fn erased(cache: &Cache, source: &Source, id: u64) -> anyhow::Result<usize> {
+    source.read().await.map_err(|_| Missing.into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_error_is_does_not_depend_on_who_shares_it() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(erased(&cache, &source, 1).await.unwrap(), 1);
+    pass(100).await;
+    source.fails(Problem::NotFound);
+    source.takes(Duration::from_secs(1));
+    let mut callers = JoinSet::new();
+    for _ in 0..3 {
+        let (cache, source) = (cache.clone(), source.clone());
+        callers.spawn(async move { erased(&cache, &source, 1).await.unwrap_err() });
+    }
+    callers.join_all().await;
+    assert_eq!(source.bodies(), 3, "the second one was shared");
+}
+
+#[redis_cached(
+    key = "hasty:{id}", ttl = "1m", stale_if_error = "10m", stale_if = |error| *error == Problem::Down, timeout = "2s",
+    cache_err_if = |_| true, err_ttl = "10s", jitter = "0%", skip(source), cache = cache
+)]
+async fn hasty(cache: &Cache, source: &Source, id: u64) -> Result<usize, Problem> {
+    source.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_takes_too_long_has_failed_whatever_error_is_made_of_that() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(hasty(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.takes(Duration::from_secs(3));
+    let mut callers = JoinSet::new();
+    for _ in 0..5 {
+        let (cache, source) = (cache.clone(), source.clone());
+        callers.spawn(async move { hasty(&cache, &source, 1).await });
+    }
+    assert_eq!(callers.join_all().await, vec![Ok(1); 5]);
+    assert_eq!(hasty(&cache, &source, 2).await, Err(Problem::TooSlow));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c3_many_bodies_at_once_that_are_not_slow_are_all_waited_for() {
+    let cache = Cache::builder().url("memory://").max_refreshes(2).build().await.unwrap();
+    let source = Source::new();
+    for id in 0..5 {
+        soft(&cache, &source, id).await.unwrap();
+    }
+    source.takes(Duration::from_millis(50));
+    pass(61).await;
+    let mut callers = JoinSet::new();
+    for id in 0..5 {
+        let (cache, source) = (cache.clone(), source.clone());
+        callers.spawn(async move { soft(&cache, &source, id).await.unwrap() });
+    }
+    for value in callers.join_all().await {
+        assert!(value > 5, "{value} is past its ttl");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_old_value_ends_before_the_soft_timeout_the_body_that_runs_is_waited_for() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(soft(&cache, &source, 1).await, Ok(1));
+    source.takes(Duration::from_secs(1));
+    tokio::time::sleep(Duration::from_millis(659_950)).await;
+    let start = Instant::now();
+    assert_eq!(soft(&cache, &source, 1).await, Ok(2));
+    assert_eq!((start.elapsed(), source.bodies()), (Duration::from_secs(1), 2));
+    // Also where that fails, and no other one begins.
+    tokio::time::sleep(Duration::from_millis(658_950)).await;
+    source.fails(Problem::Down);
+    assert_eq!(soft(&cache, &source, 1).await, Err(Problem::Down));
+    assert_eq!(source.bodies(), 3);
+}
+
+#[redis_cached(
+    key = "soft_around:{id}", ttl = "1m", stale_if_error = "10m", soft_timeout = "100ms", jitter = "0%", skip(source),
+    cache = cache
+)]
+async fn soft_around(cache: &Cache, source: &Source, id: u64) -> Result<usize, Problem> {
+    tagged(cache, source, id, 7).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_body_in_a_task_of_its_own_calls_is_seen_around_its_call() {
+    let (cache, source) = (memory().await, Source::new());
+    soft_around(&cache, &source, 1).await.unwrap();
+    pass(61).await;
+    let (value, observed) = observe(soft_around(&cache, &source, 1)).await;
+    let functions: Vec<_> = observed.calls.iter().map(|call| call.function).collect();
+    assert_eq!((value, functions), (Ok(2), vec!["tagged", "soft_around"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_is_shut_down_still_waits_for_bodies_that_are_not_slow() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(soft(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.takes(Duration::from_secs(60));
+    assert_eq!(soft(&cache, &source, 1).await, Ok(1));
+    assert_eq!(cache.shutdown(Duration::ZERO).await.unwrap_err().unfinished(), 1);
+    source.takes(Duration::from_millis(50));
+    assert_eq!(soft(&cache, &source, 1).await, Ok(3));
+}
+
+#[redis_cached(
+    key = "busy:{id}", ttl = "1m", stale_if_error = "10m", busy = Err(Problem::TooSlow), jitter = "0%", skip(source),
+    cache = cache
+)]
+async fn busy(cache: &Cache, source: &Source, id: u64) -> Result<usize, Problem> {
+    source.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_answered_instead_of_waiting_is_no_failure() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(busy(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.fails(Problem::Down);
+    source.takes(Duration::from_secs(1));
+    let leading = {
+        let (cache, source) = (cache.clone(), source.clone());
+        tokio::spawn(async move { busy(&cache, &source, 1).await })
+    };
+    settle().await;
+    assert_eq!(busy(&cache, &source, 1).await, Err(Problem::TooSlow));
+    assert_eq!(leading.await.unwrap(), Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_live_as_long_as_what_is_kept() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(tagged(&cache, &source, 1, 7).await, Ok(1));
+    source.fails(Problem::Down);
+    pass(650).await;
+    assert_eq!(tagged(&cache, &source, 1, 7).await, Ok(1));
+}
+
+#[redis_cached(
+    key = "scoped:{id}",
+    ttl = "1m",
+    stale_if_error = "10m",
+    soft_timeout = "100ms",
+    jitter = "0%",
+    skip(source)
+)]
+async fn scoped(source: &Source, id: u64) -> Result<usize, Problem> {
+    scoped_inner(source, id).await
+}
+
+#[redis_cached(key = "scoped_inner:{id}", ttl = "10s", skip(source))]
+async fn scoped_inner(source: &Source, id: u64) -> Result<usize, Problem> {
+    source.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_in_a_task_of_its_own_has_the_cache_of_its_caller() {
+    let (cache, source) = (memory().await, Source::new());
+    let value = cache.scope(async {
+        scoped(&source, 1).await.unwrap();
+        pass(61).await;
+        assert_eq!(scoped(&source, 1).await, Ok(2));
+        scoped_inner(&source, 1).await
+    });
+    assert_eq!(value.await, Ok(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_finds_no_old_value_any_more_leaves_none_to_be_served() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(placed(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.takes(Duration::from_secs(1));
+    let call = |id| {
+        let (cache, source) = (cache.clone(), source.clone());
+        tokio::spawn(async move { placed(&cache, &source, id).await })
+    };
+    let other = call(2);
+    settle().await;
+    let waiting = call(1);
+    settle().await;
+    placed_entry(&cache, 1).invalidate().await.unwrap();
+    source.fails(Problem::Down);
+    assert_eq!(other.await.unwrap(), Ok(2));
+    assert_eq!(waiting.await.unwrap(), Err(Problem::Down), "it has looked again");
+}
+
+#[redis_cached(
+    key = "placed:{id}", ttl = "1m", stale_if_error = "10m", max_concurrency = 1, jitter = "0%", skip(source),
+    cache = cache
+)]
+async fn placed(cache: &Cache, source: &Source, id: u64) -> Result<usize, Problem> {
+    source.read().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_leaves_early_leaves_a_body_that_goes_on() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(soft(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.takes(Duration::from_secs(1));
+    let brief = Duration::from_millis(10);
+    assert!(tokio::time::timeout(brief, soft(&cache, &source, 1)).await.is_err());
+    pass(2).await;
+    assert_eq!((soft(&cache, &source, 1).await, source.bodies()), (Ok(2), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_a_call_that_is_told_of_a_failure_has_nothing_but_its_own() {
+    let (cache, source) = (memory().await, Source::new());
+    assert_eq!(lonely(&cache, &source, 1).await, Ok(1));
+    pass(61).await;
+    source.fails(Problem::Down);
+    source.takes(Duration::from_secs(1));
+    let call = || {
+        let (cache, source) = (cache.clone(), source.clone());
+        tokio::spawn(async move { lonely(&cache, &source, 1).await })
+    };
+    let before = call();
+    settle().await;
+    lonely_entry(&cache, 1).invalidate().await.unwrap();
+    let (after, beside) = (call(), call());
+    assert_eq!(before.await.unwrap(), Ok(1));
+    assert!(after.await.unwrap().is_err());
+    assert!(beside.await.unwrap().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tags_of_a_body_in_a_task_of_its_own_are_gathered_around_its_call() {
+    let (cache, source) = (memory().await, Source::new());
+    soft_around(&cache, &source, 1).await.unwrap();
+    for slow in [false, true] {
+        pass(61).await;
+        source.takes(Duration::from_secs(slow.into()));
+        let gathering = Gathering::of_most(8);
+        let mut call = pin!(soft_around(&cache, &source, 1));
+        let value = poll_fn(|cx| gathering.within(|| call.as_mut().poll(cx))).await;
+        assert_eq!((value, gathering.end()), (Ok(2), Some(vec![tag_name("team:7")])), "{slow}");
+    }
 }

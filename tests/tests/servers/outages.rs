@@ -428,3 +428,38 @@ async fn c5_connections_are_cut_under_those_who_wait() {
     works_again(&a, &gate).await;
     works_again(&b, &gate).await;
 }
+
+#[redis_cached(
+    key = "covered:{id}", ttl = "5m", stale_if_error = "1h", max_concurrency = 1, wait = "1m", cache = cache,
+    skip(cache, gate)
+)]
+async fn covered(id: u64, cache: &Cache, gate: &Gate) -> Result<usize, usize> {
+    let run = gate.pass().await;
+    if run == 3 { Err(run) } else { Ok(run) }
+}
+
+#[tokio::test]
+async fn c5_what_was_found_before_the_server_went_away_is_served_where_computing_fails() {
+    let mut server = RedisServer::start();
+    let (cache, gate) = (connect_hastily(&server.url()).await, Gate::closed());
+    gate.let_go(1);
+    assert_eq!(covered(1, &cache, &gate).await, Ok(1));
+    covered_entry(1, &cache).expire().await.unwrap();
+    let call = |id| {
+        let (cache, gate) = (cache.clone(), gate.clone());
+        tokio::spawn(async move { covered(id, &cache, &gate).await })
+    };
+    let other = call(2);
+    gate.started(2).await;
+    // It looks, and waits for a place. Of one key replies come in the order of the questions.
+    let waiting = call(1);
+    yield_now().await;
+    covered_entry(1, &cache).ttl().await.unwrap();
+    yield_now().await;
+    server.stop();
+    gate.let_go(2);
+    gate.let_go(3);
+    assert_eq!(in_time("the one that has a place ends", other).await.unwrap(), Ok(2));
+    assert_eq!(in_time("the other one ends", waiting).await.unwrap(), Ok(1));
+    assert_eq!(gate.runs(), 3);
+}

@@ -31,7 +31,9 @@ impl Redis {
             Err(refusal) => Err(Refusal::clone(refusal)),
         };
         let links = links.unwrap_or_else(|_| self.topology.links());
-        links.iter().for_each(|link| link.begin_to_confirm());
+        for link in &links {
+            link.begin_to_confirm();
+        }
         checked?;
         for link in &links {
             Self::check_replicas(link).await?;

@@ -21,7 +21,9 @@ use std::time::Duration;
 use ::redis::{Cmd, ConnectionInfo, Value};
 use tokio::time::Instant;
 
-use super::{Claim, Commit, FIRST_PASS, Granted, Old, Polling, Seize, StoreError, Take, Waited};
+use super::{
+    Claim, Commit, FIRST_PASS, Granted, Old, Polling, Seize, StoreError, Take, Waited, lease_text,
+};
 use crate::by_hand::Boxed;
 use crate::config::Tls;
 use crate::entry::{self, Judged};
@@ -98,7 +100,10 @@ impl Redis {
             "granted" => Ok(Take::Granted(Granted { content, server_ms })),
             "changed" => Ok(Take::Changed),
             "held" => Ok(Take::Held(content)),
-            "pass" => Ok(Take::Pass),
+            "pass" => {
+                let said = lease_text::parse_pass(&content);
+                Ok(Take::Pass(said.map_or(Old::Stays, |(_, _, old)| old)))
+            }
             other => Err(StoreError::Server(format!("unknown reply {other:?} to a take"))),
         }
     }
@@ -199,7 +204,7 @@ impl Redis {
     ) -> Result<bool, StoreError> {
         let first = millis(FIRST_PASS).to_string();
         let longest = millis(longest).to_string();
-        let says: &[u8] = if old == Old::Goes { b"goes" } else { b"stays" };
+        let says = old.text().as_bytes();
         let args = [content.as_bytes(), first.as_bytes(), longest.as_bytes(), says];
         let lease = key.lease();
         // Without the value it can be done while the slot is being moved.

@@ -79,7 +79,10 @@ on_every_backend! {
     }
     stale {
         c3_a_value_past_its_ttl_is_served_to_who_fails_and_not_for_longer,
+        c3_a_slow_body_is_not_stored_though_it_would_be_kept,
+        a_process_that_has_just_connected_knows_what_is_past_its_ttl,
         a_failure_is_known_to_all_processes,
+        c3_an_answer_is_no_failure_to_any_process,
         c1_what_was_invalidated_by_another_process_is_not_served_to_who_fails,
         what_was_expired_is_served_to_who_fails,
         who_does_not_wait_leaves_a_body_that_stores,

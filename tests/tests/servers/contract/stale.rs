@@ -62,6 +62,13 @@ async fn longer(id: u64, cache: &Cache, origin: &Origin) -> Result<usize, Down> 
 }
 
 #[redis_cached(
+    key = "answer:{id}", ttl = "5m", stale_if_error = "1h", stale_if = |_| false, cache = cache, skip(cache, origin)
+)]
+async fn answering(id: u64, cache: &Cache, origin: &Origin) -> Result<usize, Down> {
+    origin.read().await
+}
+
+#[redis_cached(
     key = "soft:{id}", ttl = "5m", stale_if_error = "1h", soft_timeout = "20ms", cache = cache, skip(cache, origin)
 )]
 async fn soft(id: u64, cache: &Cache, origin: &Origin) -> Result<usize, Down> {
@@ -100,6 +107,28 @@ pub(super) async fn c3_a_value_past_its_ttl_is_served_to_who_fails_and_not_for_l
     assert!(origin.gate.runs() <= 4, "{} bodies", origin.gate.runs());
 }
 
+pub(super) async fn c3_a_slow_body_is_not_stored_though_it_would_be_kept(stage: Stage) {
+    let ((a, b), slow) =
+        (stage.two().await, Origin { gate: Gate::closed(), is_down: Arc::default() });
+    let call = {
+        let (cache, slow) = (a.clone(), slow.clone());
+        tokio::spawn(async move { short(1, &cache, &slow).await })
+    };
+    slow.gate.started(1).await;
+    tokio::time::sleep(TTL).await;
+    slow.gate.let_go(1);
+    assert_eq!(call.await.unwrap(), Ok(1));
+    assert_eq!(short_entry(1, &b).ttl().await.unwrap(), None);
+}
+
+pub(super) async fn a_process_that_has_just_connected_knows_what_is_past_its_ttl(stage: Stage) {
+    let origin = Origin::new();
+    for _ in 0..10 {
+        let cache = stage.cache().await;
+        assert_eq!(long(1, &cache, &origin).await, Ok(1));
+    }
+}
+
 pub(super) async fn a_failure_is_known_to_all_processes(stage: Stage) {
     let ((a, b), origin) = (stage.two().await, Origin::new());
     assert_eq!(long(1, &a, &origin).await, Ok(1));
@@ -115,6 +144,18 @@ pub(super) async fn a_failure_is_known_to_all_processes(stage: Stage) {
     .await;
     origin.is_down(false);
     eventually("it is tried again", async || long(1, &b, &origin).await != Ok(1)).await;
+}
+
+pub(super) async fn c3_an_answer_is_no_failure_to_any_process(stage: Stage) {
+    let ((a, b), origin) = (stage.two().await, Origin::new());
+    assert_eq!(answering(1, &a, &origin).await, Ok(1));
+    answering_entry(1, &b).expire().await.unwrap();
+    origin.is_down(true);
+    for cache in [&a, &b].repeat(5) {
+        assert_eq!(answering(1, cache, &origin).await, Err(Down));
+    }
+    // Each has looked itself, most of them behind the marker.
+    assert_eq!(origin.gate.runs(), 11);
 }
 
 pub(super) async fn c1_what_was_invalidated_by_another_process_is_not_served_to_who_fails(

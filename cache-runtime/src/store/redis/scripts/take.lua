@@ -13,7 +13,7 @@ if redis.call('STRLEN', KEYS[1]) ~= tonumber(ARGV[2])
 end
 local failures = '0'
 if lease then
-  local till, count = string.match(lease, '^pass%.(%d+)%.(%d+)$')
+  local till, count = string.match(lease, '^pass%.(%d+)%.(%d+)%.')
   if not till then return {'held', lease, now} end
   if now < tonumber(till) then return {'pass', lease, now} end
   failures = count
