@@ -79,6 +79,7 @@ pub(crate) fn compute<'c>(
             Some(cache) => request.cache.work.spawn_body(cache.scope(behind)),
             None => request.cache.work.spawn_body(behind),
         }
+        request.begins_to_wait();
         poll_fn(|cx| computation.poll(cx)).await;
         match wait.await {
             Ok(outcome) => {
@@ -337,6 +338,7 @@ pub(crate) fn alone<'c>(
         } else {
             None
         };
+        request.begins_to_wait();
         let Ran { touched, .. } = body::run(request, computation, None).await;
         frame::hand_on(Some(&request.cache), &touched);
         Outcome::Bypassed

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::by_hand::Boxed;
 use crate::codec::compression::expand;
@@ -170,7 +170,18 @@ fn miss<'c>(
         let softly =
             compute::softly(request).filter(|limit| computation.answer().keeps_for(*limit));
         let outcome = match softly {
-            Some(limit) => timeout(limit, fill(request, computation, seen)).await.ok(),
+            Some(limit) => {
+                let (request, waits) = request.telling();
+                let too_long = async {
+                    waits.notified().await;
+                    sleep(limit).await;
+                };
+                tokio::select! {
+                    biased;
+                    outcome = fill(&request, computation, seen) => Some(outcome),
+                    () = too_long => None,
+                }
+            }
             None => Some(fill(request, computation, seen).await),
         };
         // What is answered instead of waiting is no failure.
@@ -474,6 +485,7 @@ fn seek<'c>(
                     // No body of this function runs meanwhile.
                     place = None;
                     let until = patience.until();
+                    request.begins_to_wait();
                     let waited = request.cache.store.wait_for_lease(&request.key, &content, until);
                     match waited.await {
                         Ok(Waited::Ended) => {}
@@ -546,6 +558,7 @@ fn wait<'c>(
     reachable: bool,
 ) -> Boxed<'c, Option<Outcome>> {
     Box::pin(async move {
+        request.begins_to_wait();
         let landing = waiter.land(Patience::new(request.policy.wait).for_leader()).await;
         drop(waiter);
         Some(match landing {

@@ -74,6 +74,7 @@ pub(crate) async fn wait(request: &Request) -> Place {
         Ok(place) => return place,
         Err(full) => full,
     };
+    request.begins_to_wait();
     let mut permit = pin!(places.free.acquire());
     for _ in 0..MOST_WAITS {
         let left = places.left.load(Ordering::Relaxed);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use crate::cache::Inner;
 use crate::computation::{Computation, SharedFailure};
 use crate::entry::Written;
@@ -27,6 +29,8 @@ pub(crate) struct Request {
     /// The site's, and from the moment that a body may run what was said of it for the arguments.
     pub(crate) policy: Holding,
     pub(crate) terms: Terms,
+    /// To be told when the call begins to wait for a computation, its own or another's, where it will not do so for long.
+    pub(crate) waits: Option<Arc<Notify>>,
 }
 
 /// A request and how it is to be answered.
@@ -94,6 +98,19 @@ impl Request {
         computation.resolve(&mut policy);
         request.policy = Holding::Resolved(Arc::new(policy.checked(self.site)));
         request
+    }
+
+    /// The same, which tells when it begins to wait.
+    pub(crate) fn telling(&self) -> (Self, Arc<Notify>) {
+        let waits = Arc::new(Notify::new());
+        (Self { waits: Some(Arc::clone(&waits)), ..self.clone() }, waits)
+    }
+
+    /// What the store is asked before is bounded by its own deadline, and does not count.
+    pub(crate) fn begins_to_wait(&self) {
+        if let Some(waits) = &self.waits {
+            waits.notify_one();
+        }
     }
 
     pub(crate) fn flight_key(&self) -> FlightKey {

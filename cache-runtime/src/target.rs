@@ -110,8 +110,16 @@ impl Target {
         };
         let fingerprint = self.told_apart(fingerprint);
         let tags = self.all_tags(&cache.namespace, cache.settings.clearable);
-        let request =
-            Request { cache, site, key, fingerprint, tags, policy, terms: Terms::default() };
+        let request = Request {
+            cache,
+            site,
+            key,
+            fingerprint,
+            tags,
+            policy,
+            terms: Terms::default(),
+            waits: None,
+        };
         Ok(Asked { request, forced })
     }
 
@@ -125,6 +133,7 @@ impl Target {
             fingerprint: self.told_apart(fingerprint),
             policy: self.policy.clone(),
             terms: Terms::default(),
+            waits: None,
         })
     }
 }

@@ -716,7 +716,7 @@ async fn c5_a_master_that_becomes_a_replica_is_left() {
         let list: String = cluster.ask(node, "CLIENT LIST TYPE normal").await;
         list.lines().filter(|line| line.contains(" laddr=127.0.0.1:")).count()
     };
-    assert_eq!(connections(0).await, 5);
+    assert_eq!(connections(0).await, 7);
     cluster.order(3, "CLUSTER FAILOVER").await;
     eventually("it hands over", async || cluster.master_of(&key(id)).await == 3).await;
     is_served_again(id, &cache, &gate).await;
