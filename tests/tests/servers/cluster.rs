@@ -528,6 +528,24 @@ async fn c5_a_shard_that_is_killed_is_not_the_others_trouble() {
     one_dead_shard(RedisServer::stop, RedisServer::restart).await;
 }
 
+/// All are attempted, and those of the others are not given up for those that wait.
+#[tokio::test]
+async fn c1_of_many_invalidations_only_those_of_a_dead_shard_are_left() {
+    let cluster = Cluster::of_masters().await;
+    let (cache, gate) = (connect_hastily(&cluster.url()).await, Gate::open());
+    let dead = (node_of_the_journal() + 1) % 3;
+    for id in 0..900 {
+        load(id, &cache, &gate).await;
+    }
+    cluster.nodes()[dead].pause();
+    let all = invalidate_many((0..900).map(|id| load_entry(id, &cache)));
+    assert!(all.await.unwrap_err().is_unconfirmed());
+    for id in (0..900).filter(|&id| Cluster::first_master_of(&key(id)) != dead) {
+        assert!(load_entry(id, &cache).peek().await.unwrap().is_none(), "{id}");
+    }
+    cluster.nodes()[dead].resume();
+}
+
 /// What can't be noted is not final: it is deleted, and said not to be confirmed.
 #[tokio::test]
 async fn c1_an_invalidation_that_the_journal_is_not_told_of_is_unconfirmed() {
