@@ -184,19 +184,23 @@ impl Cluster {
     ///
     /// When none does.
     pub async fn master_of(&self, key: &str) -> usize {
-        let slot = slot_of(key);
         let asked = self.nodes.iter().position(RedisServer::is_running).expect("one of them runs");
+        self.owner(asked, slot_of(key)).await.expect("it has a master")
+    }
+
+    /// Which node has a slot, as this one says.
+    async fn owner(&self, asked: usize, slot: u16) -> Option<usize> {
         let ranges: Vec<Vec<Value>> = self.ask(asked, "CLUSTER SLOTS").await;
         let number = |value: &Value| match value {
             Value::Int(number) => u16::try_from(*number).expect("a slot or a port"),
             other => panic!("no number: {other:?}"),
         };
         let has = |range: &&Vec<Value>| (number(&range[0])..=number(&range[1])).contains(&slot);
-        let Value::Array(master) = &ranges.iter().find(has).expect("it has a master")[2] else {
+        let Value::Array(master) = &ranges.iter().find(has)?[2] else {
             panic!("a node is a list");
         };
         let port = number(&master[1]);
-        self.nodes.iter().position(|node| node.ports().0 == port).expect("it is one of them")
+        self.nodes.iter().position(|node| node.ports().0 == port)
     }
 
     /// Those that run, and are masters as they themselves see it.
@@ -345,6 +349,13 @@ impl Moving<'_> {
         let id: String = cluster.ask(to, "CLUSTER MYID").await;
         for at in [to, from] {
             cluster.order(at, &format!("CLUSTER SETSLOT {slot} NODE {id}")).await;
+        }
+        // Who moves the next one before that can leave them at odds for good: the epochs tell whose word counts.
+        for at in (0..cluster.nodes.len()).filter(|&at| cluster.nodes[at].is_running()) {
+            eventually("all know whose the slot is", async || {
+                cluster.owner(at, slot).await == Some(to)
+            })
+            .await;
         }
     }
 }

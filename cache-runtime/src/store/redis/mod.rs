@@ -285,7 +285,7 @@ impl Redis {
     /// Hardly any two keys share a slot, so each is deleted by a command of its own.
     async fn delete_each(&self, keys: &[Key], deadline: Instant) -> Result<(), StoreError> {
         let delete = |key| -> Boxed<'_, _> { Box::pin(self.delete(key, deadline)) };
-        self.topology.each(keys, delete).await.into_iter().collect()
+        self.topology.each(keys, Key::name, delete).await.into_iter().collect()
     }
 
     async fn delete(&self, key: &Key, deadline: Instant) -> Result<(), StoreError> {

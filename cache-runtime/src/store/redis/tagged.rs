@@ -49,7 +49,8 @@ impl Redis {
         deadline: Instant,
     ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         if self.topology.is_cluster() {
-            let got = self.topology.each(names, |name| Box::pin(self.get(name, deadline)));
+            let got =
+                self.topology.each(names, |name| name, |name| Box::pin(self.get(name, deadline)));
             return got.await.into_iter().collect();
         }
         let mut mget = ::redis::cmd("MGET");
@@ -76,7 +77,7 @@ impl Redis {
         let capture = |tag| -> Boxed<'_, _> {
             Box::pin(self.capture_together(std::slice::from_ref(tag), random, life, deadline))
         };
-        let captured = self.topology.each(tags, capture).await;
+        let captured = self.topology.each(tags, Tag::key, capture).await;
         captured.into_iter().collect::<Result<Vec<_>, _>>().map(|nonces| nonces.concat())
     }
 
@@ -219,7 +220,7 @@ impl Redis {
         let touch = |tag| -> Boxed<'_, _> {
             Box::pin(self.touch(std::slice::from_ref(tag), what, None, deadline))
         };
-        self.topology.each(tags, touch).await.into_iter().collect()
+        self.topology.each(tags, Tag::key, touch).await.into_iter().collect()
     }
 
     async fn touch(
@@ -290,7 +291,7 @@ impl Redis {
             let unlink = |name| -> Boxed<'_, _> {
                 Box::pin(self.unlink_together(std::slice::from_ref(name)))
             };
-            return self.topology.each(names, unlink).await.into_iter().collect();
+            return self.topology.each(names, String::as_str, unlink).await.into_iter().collect();
         }
         self.unlink_together(names).await
     }

@@ -1,5 +1,6 @@
 //! Which server has a key: the only one, or in a cluster the master of its slot.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ::redis::{ConnectionInfo, RedisError, Value};
@@ -15,7 +16,7 @@ use crate::by_hand::Boxed;
 use crate::config::Tls;
 use crate::together::together;
 
-/// So many requests of one step are on their way at once.
+/// So many requests of one step are on their way to one node at once.
 const AT_ONCE: usize = 64;
 
 pub(super) enum Topology {
@@ -88,23 +89,39 @@ impl Topology {
         }
     }
 
-    /// Has several things done side by side, and says what each has come to, in their order.
-    pub(super) async fn each<'a, V: Sync + 'a, T: Send + 'a>(
+    /// Has something done about each of these keys, side by side, and says what each has come to, in their order. Of a
+    /// node that does not answer only what is there waits for it.
+    pub(super) async fn each<'a, V: Sync, T: Send + 'a>(
         &self,
         values: &'a [V],
-        done: impl Fn(&'a V) -> Boxed<'a, Result<T, StoreError>>,
+        name: impl Fn(&V) -> &str,
+        done: impl Fn(&'a V) -> Boxed<'a, Result<T, StoreError>> + Sync,
     ) -> Vec<Result<T, StoreError>> {
-        let mut outcomes = Vec::with_capacity(values.len());
-        for values in values.chunks(AT_ONCE) {
-            let numbered = |(at, value)| -> Boxed<'a, _> {
-                let done = done(value);
-                Box::pin(async move { (at, done.await) })
-            };
-            let mut some = together(values.iter().enumerate().map(numbered).collect()).await;
-            some.sort_unstable_by_key(|(at, _)| *at);
-            outcomes.extend(some.into_iter().map(|(_, outcome)| outcome));
+        let mut nodes: HashMap<Option<usize>, Vec<(usize, &'a V)>> = HashMap::new();
+        for (at, value) in values.iter().enumerate() {
+            // Few go out together, wherever they are.
+            let node = (values.len() > AT_ONCE).then(|| self.link_of(name(value)).ok());
+            let node = node.flatten().map(|link| Arc::as_ptr(&link).addr());
+            nodes.entry(node).or_default().push((at, value));
         }
-        outcomes
+        let of_node = |values: Vec<(usize, &'a V)>| -> Boxed<'_, _> {
+            let done = &done;
+            Box::pin(async move {
+                let mut outcomes = Vec::with_capacity(values.len());
+                for values in values.chunks(AT_ONCE) {
+                    let one = |&(at, value): &(usize, &'a V)| -> Boxed<'a, _> {
+                        let done = done(value);
+                        Box::pin(async move { (at, done.await) })
+                    };
+                    outcomes.extend(together(values.iter().map(one).collect()).await);
+                }
+                outcomes
+            })
+        };
+        let of_nodes = together(nodes.into_values().map(of_node).collect()).await;
+        let mut outcomes: Vec<_> = of_nodes.into_iter().flatten().collect();
+        outcomes.sort_unstable_by_key(|(at, _)| *at);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
     /// What the server that has this key is reached by.
@@ -136,7 +153,7 @@ impl Topology {
     pub(super) async fn ping(&self, deadline: Instant) -> Result<(), StoreError> {
         let links = self.links();
         let ping = ::redis::cmd("PING");
-        let each = |link: &'_ Arc<Link>| -> Boxed<'_, _> {
+        let each = |link: &Arc<Link>| -> Boxed<'_, _> {
             let (ping, link) = (&ping, Arc::clone(link));
             Box::pin(async move {
                 let (order, via) = (Order::Question(ping), Via::LaneOf(""));
@@ -146,7 +163,7 @@ impl Topology {
         let answered = if links.is_empty() {
             Err(StoreError::Unconnected("no node of the cluster is known".to_owned()))
         } else {
-            self.each(&links, each).await.into_iter().collect()
+            together(links.iter().map(each).collect()).await.into_iter().collect()
         };
         if let (Self::Cluster(cluster), Err(_)) = (self, &answered) {
             cluster.refresh_behind();
