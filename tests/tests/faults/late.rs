@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis_cached::Cache;
+use redis_cached::{Cache, redis_cached};
 use redis_cached_tests::{Held, Proxy, RedisServer, eventually, in_time};
 use tokio::time::Instant;
 
@@ -237,4 +237,26 @@ async fn c1_a_late_commit_meets_nothing() {
     order(&mut cli, "FLUSHALL").await;
     assert!(late.deliver().await.contains("refused"), "absence means refuse");
     assert_eq!(stage.stored().await, [None; 3]);
+}
+
+#[redis_cached(
+    key = "soft:{id}", ttl = "5m", stale_if_error = "1h", soft_timeout = "5ms", cache = cache, skip(cache, origin)
+)]
+async fn soft(id: usize, cache: &Cache, origin: &Origin) -> u64 {
+    origin.read(id).await
+}
+
+/// The store may be slower than callers are patient: their bodies begin all the same.
+#[tokio::test]
+async fn a_slow_store_keeps_no_body_from_beginning() {
+    let stage = Stage::new().await;
+    assert_eq!(soft(3, &stage.near, &stage.origin).await, 0);
+    soft_entry(3, &stage.far).expire().await.unwrap();
+    let new = stage.origin.change(3);
+    let _slow = stage.proxy.when("take").delay_reply(Duration::from_millis(100));
+    eventually("a new value is stored", async || {
+        soft(3, &stage.near, &stage.origin).await;
+        soft_entry(3, &stage.far).peek().await.unwrap().is_some_and(|seen| seen.value == new)
+    })
+    .await;
 }

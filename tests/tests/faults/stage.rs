@@ -26,7 +26,7 @@ struct Inner {
 
 impl Origin {
     /// What a body does: it reads at once, and returns later.
-    async fn read(&self, id: usize) -> u64 {
+    pub(crate) async fn read(&self, id: usize) -> u64 {
         self.0.bodies.fetch_add(1, Ordering::SeqCst);
         let version = self.version(id);
         tokio::time::sleep(BODY).await;
