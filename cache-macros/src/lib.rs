@@ -61,7 +61,7 @@ use proc_macro::TokenStream;
 /// | `stale_if_error` | for how long behind its `ttl` a value is served if computing a new one fails or takes too long: a duration | not at all |
 /// | `stale_if` | closure or path, `fn(&E) -> bool`: which errors are failures in that sense, and which are answers; needs `stale_if_error` | all that are not stored |
 /// | `timeout` | how long a body may take: a duration. Then it is dropped, and the call ends in an error, which must be `From<TimedOut>` | no limit |
-/// | `soft_timeout` | how long a call waits that has a value past its ttl: a duration, shorter than `timeout`. Then that is served, and the body goes on in the background; needs `stale_if_error` | wait for the body |
+/// | `soft_timeout` | how long a call that has a value past its ttl waits for a computation, its own or another's: a duration, shorter than `timeout`; what the store is asked before has its own deadline. Then that is served, and the body goes on in the background; needs `stale_if_error` | wait for the body |
 /// | `lock_ttl` | how long one process has the sole right to compute, unless renewed: a duration of at least `"100ms"` | 5 s |
 /// | `wait` | how long to wait for another's computation: a duration, or `0` | 10 s |
 /// | `jitter` | `"0%"` to `"50%"`: the ttl is shortened by a random part, so that entries do not end together | 5 % |
