@@ -1,11 +1,12 @@
 //! Runs one body, under a lease or without, and stores what it computed.
 
-use std::future::poll_fn;
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::by_hand::Boxed;
 use crate::codec::{self, EncodeError, Encoded, compression};
@@ -64,19 +65,27 @@ pub(crate) fn run<'c>(
         let takes_primes = lease.and_then(|lease| lease.began().keys_known_since());
         let frame = Frame::of_body(request, takes_primes);
         frame.within(|| computation.start());
-        let body = in_time(request, poll_fn(|cx| frame.within(|| computation.poll(cx))));
-        let ended = match lease {
-            None => body.await,
-            Some(lease) => {
-                tokio::pin!(body);
-                tokio::select! {
-                    biased;
-                    ended = &mut body => ended,
-                    () = lease.keep() => body.await,
-                }
+        // Outside of a runtime there is no clock to go by.
+        let limit = request.policy.timeout.filter(|_| Handle::try_current().is_ok());
+        let too_long = async {
+            match limit {
+                Some(limit) => sleep(limit).await,
+                None => pending().await,
             }
         };
-        if let Err(after) = ended {
+        let keeping = async {
+            if let Some(lease) = lease {
+                lease.keep().await;
+            }
+            pending::<Infallible>().await
+        };
+        let has_ended = tokio::select! {
+            biased;
+            () = poll_fn(|cx| frame.within(|| computation.poll(cx))) => true,
+            () = too_long => false,
+            never = keeping => match never {},
+        };
+        if let Some(after) = limit.filter(|_| !has_ended) {
             frame.within(|| computation.time_out(TimedOut::new(request.site.function(), after)));
         }
         let mut touched = frame.close();
@@ -92,20 +101,6 @@ pub(crate) fn run<'c>(
         }
         Ran { touched: Arc::new(touched), primes }
     })
-}
-
-/// The body, for as long as its function allows.
-async fn in_time(request: &Request, body: impl Future<Output = ()>) -> Result<(), Duration> {
-    match request.policy.timeout {
-        // Outside of a runtime there is no clock to go by.
-        Some(limit) if Handle::try_current().is_ok() => {
-            timeout(limit, body).await.map_err(|_| limit)
-        }
-        _ => {
-            body.await;
-            Ok(())
-        }
-    }
 }
 
 /// An encoded value or error on its way into the store.

@@ -51,14 +51,13 @@ pub(crate) fn compute<'c>(
     place: Place,
     deadline: Instant,
 ) -> Boxed<'c, Outcome> {
+    let keeps = computation.answer().keeps();
+    let stays = !keeps || softly(request).is_none() || request.cache.refreshes.is_closed();
+    let detached = if stays { None } else { computation.detach() };
+    let Some(mut detached) = detached else {
+        return lead(request, computation, leader, place, deadline, keeps);
+    };
     Box::pin(async move {
-        let keeps = computation.answer().keeps();
-        if !keeps || softly(request).is_none() || request.cache.refreshes.is_closed() {
-            return lead(request, computation, leader, place, deadline, keeps).await;
-        }
-        let Some(mut detached) = computation.detach() else {
-            return lead(request, computation, leader, place, deadline, keeps).await;
-        };
         let (request_behind, gathering) = (request.clone(), Frame::of_most(tags::MOST + 1));
         let gathered = Arc::clone(&gathering);
         let (mut done, wait) = oneshot::channel();

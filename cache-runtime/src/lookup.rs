@@ -162,10 +162,11 @@ fn miss<'c>(
     computation: &'c mut (dyn Computation + 'c),
     seen: Option<(Judged, Instant)>,
 ) -> Boxed<'c, Outcome> {
+    // As few levels as there can be: see `compute.rs`.
+    if !computation.answer().keeps() {
+        return fill(request, computation, seen);
+    }
     Box::pin(async move {
-        if !computation.answer().keeps() {
-            return fill(request, computation, seen).await;
-        }
         // Where it ends before, there is nothing to leave with.
         let softly =
             compute::softly(request).filter(|limit| computation.answer().keeps_for(*limit));
