@@ -4,19 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Without a test, and why.
-const EXCEPT: [(u32, &str); 15] = [
+const EXCEPT: [(u32, &str); 9] = [
     (21, "documented"),
-    (22, "not promised"),
     (23, "not promised"),
     (24, "there is nothing to switch on"),
     (25, "not yet: near cache"),
     (26, "not yet: near cache"),
     (27, "not yet: near cache"),
-    (33, "not yet: Sentinel"),
-    (34, "not yet: Cluster"),
-    (35, "not yet: Cluster"),
-    (36, "not yet: Cluster"),
-    (52, "not yet: keyed integrity"),
     (65, "not yet: write-behind"),
     (66, "not yet: limiter"),
     (67, "not yet: exclusive runs"),

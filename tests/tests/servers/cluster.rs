@@ -200,7 +200,7 @@ async fn redirections(cluster: &Cluster, code: &str) -> u64 {
     all
 }
 
-/// FAULTS 34.
+/// Catalogue 34.
 #[tokio::test]
 async fn c5_a_slot_that_has_moved_is_followed() {
     for kind in [Kind::Redis, Kind::Redis8, Kind::Valkey] {
@@ -281,7 +281,7 @@ async fn c5_nodes_are_reached_as_they_are_announced() {
     }
 }
 
-/// FAULTS 34: nobody but who asks for this key is sent elsewhere.
+/// Catalogue 34. Nobody but who asks for this key is sent elsewhere.
 #[tokio::test]
 async fn c5_a_key_that_is_ahead_of_its_slot_is_followed() {
     let cluster = Cluster::of_masters().await;
@@ -303,7 +303,7 @@ async fn c5_a_key_that_is_ahead_of_its_slot_is_followed() {
     is_served_again(id, &b, &gate).await;
 }
 
-/// FAULTS 35: a computation under way has its lease here, and there is its value.
+/// Catalogue 35. A computation under way has its lease here, and there is its value.
 #[tokio::test]
 async fn c1_what_is_invalidated_in_a_slot_that_is_half_moved_is_gone() {
     let cluster = Cluster::of_masters().await;
@@ -340,7 +340,7 @@ async fn c1_what_is_invalidated_in_a_slot_that_is_half_moved_is_gone() {
     }
 }
 
-/// FAULTS 35: where value and lease can't be seen together nothing is stored, and nobody is held up.
+/// Catalogue 35. Where value and lease can't be seen together nothing is stored, and nobody is held up.
 #[tokio::test]
 async fn c5_a_miss_in_a_slot_that_is_half_moved_runs_its_body() {
     let cluster = Cluster::of_masters().await;
@@ -359,7 +359,7 @@ async fn c5_a_miss_in_a_slot_that_is_half_moved_runs_its_body() {
     is_served_again(id, &cache, &gate).await;
 }
 
-/// FAULTS 35: what can't be marked in one step with its lease is removed.
+/// Catalogue 35. What can't be marked in one step with its lease is removed.
 #[tokio::test]
 async fn c1_what_is_expired_in_a_slot_that_is_half_moved_is_not_served() {
     let cluster = Cluster::of_masters().await;
@@ -374,7 +374,7 @@ async fn c1_what_is_expired_in_a_slot_that_is_half_moved_is_not_served() {
     assert_eq!(live(1, &cache, &gate).await, 2);
 }
 
-/// FAULTS 14, 35: as long as the lease may be there, the value is left alone.
+/// Catalogue 35. As long as the lease may be there, the value is left alone.
 #[tokio::test]
 async fn c1_of_two_keys_on_two_nodes_the_lease_goes_first() {
     let cluster = Cluster::of_masters().await;
@@ -396,7 +396,7 @@ async fn c1_of_two_keys_on_two_nodes_the_lease_goes_first() {
     }
 }
 
-/// FAULTS 35: the lease stays, and so the commit is skipped rather than half done.
+/// Catalogue 35. The lease stays, and so the commit is skipped rather than half done.
 #[tokio::test]
 async fn c1_a_commit_into_a_slot_that_is_half_moved_is_skipped() {
     let cluster = Cluster::of_masters().await;
@@ -563,7 +563,7 @@ async fn c1_an_invalidation_that_the_journal_is_not_told_of_is_unconfirmed() {
     is_served_again(id, &cache, &gate).await;
 }
 
-/// FAULTS 36: too few masters, or a slot that nobody has.
+/// Catalogue 36. Too few masters, or a slot that nobody has.
 #[tokio::test]
 async fn c5_a_cluster_that_is_down_is_an_outage() {
     let mut cluster = Cluster::of_masters().await;
@@ -660,6 +660,7 @@ async fn under_load(cluster: &Cluster) -> (Arc<Rows>, JoinSet<[u64; 2]>, Vec<Cac
     (rows, users, caches)
 }
 
+/// Catalogue 34.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_what_is_acknowledged_while_slots_move_is_final() {
     let cluster = Cluster::of_masters().await;
@@ -686,7 +687,7 @@ async fn c1_what_is_acknowledged_while_slots_move_is_final() {
     assert!(redirections(&cluster, "ASK").await > 0);
 }
 
-/// What a master has acknowledged and its replica has not got is lost: see DESIGN. All else goes on.
+/// What a master has acknowledged and its replica has not got is lost, which is not promised. All else goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_a_master_that_is_killed_under_load_is_replaced() {
     let mut cluster = Cluster::start().await;
@@ -749,7 +750,7 @@ async fn c5_a_master_that_becomes_a_replica_is_left() {
 
 // What lies where.
 
-/// FAULTS 48.
+/// Catalogue 48.
 #[tokio::test]
 async fn c6_braces_in_an_argument_steer_no_slot() {
     #[redis_cached(key = "named:{name}", ttl = "5m", tags = ["name:{name}"], cache = cache, skip(cache))]
@@ -786,7 +787,7 @@ async fn listed(n: u64, cache: &Cache, gate: &Gate) -> usize {
     gate.pass().await
 }
 
-/// FAULTS 64: with a debug build, keys of several slots are a panic besides.
+/// Catalogue 64. With a debug build, keys of several slots are a panic besides.
 #[tokio::test]
 async fn every_script_declares_the_keys_that_it_touches() {
     let cluster = Cluster::of_masters().await;

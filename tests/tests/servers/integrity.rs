@@ -71,6 +71,7 @@ async fn built(builder: Builder, server: &RedisServer) -> Cache {
     builder.url(server.url()).build().await.expect("the server is up")
 }
 
+/// Catalogue 52.
 #[tokio::test]
 async fn c6_another_keys_entry_is_not_served_however_it_got_there() {
     let mut bench = Bench::new().await;
@@ -87,6 +88,7 @@ async fn c6_another_keys_entry_is_not_served_however_it_got_there() {
     }
 }
 
+/// Catalogue 52.
 #[tokio::test]
 async fn c6_an_entry_without_the_secret_is_not_served_and_told_of_once() {
     let mut bench = Bench::new().await;
@@ -107,6 +109,7 @@ async fn c6_an_entry_without_the_secret_is_not_served_and_told_of_once() {
     assert!(!text.contains(SECRET) && !text.contains("held:1"), "{text}");
 }
 
+/// Catalogue 52.
 #[tokio::test]
 async fn c6_behind_another_entry_a_forged_one_is_no_better() {
     let mut bench = Bench::new().await;
@@ -126,7 +129,7 @@ async fn c6_behind_another_entry_a_forged_one_is_no_better() {
     assert!(!bench.misses(1, "its own").await);
 }
 
-/// Redis was told to remove it at its end; somebody has told it otherwise.
+/// Catalogue 52. Redis was told to remove it at its end; somebody has told it otherwise.
 #[tokio::test]
 async fn c3_what_somebody_lets_outlive_its_end_is_not_served() {
     let mut bench = Bench::new().await;

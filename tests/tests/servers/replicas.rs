@@ -36,6 +36,7 @@ async fn written(id: u64, cache: &Cache) -> Result<(), InvalidateError> {
     Ok(())
 }
 
+/// Catalogue 22.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_22_what_is_confirmed_the_replica_has_on_every_server() {
     for kind in [Kind::Redis, Kind::Redis8, Kind::Valkey] {
@@ -57,7 +58,7 @@ async fn c1_22_what_is_confirmed_the_replica_has_on_every_server() {
     }
 }
 
-/// Also the second time, by a connection that has nothing to remove any more.
+/// Catalogue 22. Also the second time, by a connection that has nothing to remove any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_22_what_no_replica_has_is_unconfirmed_on_every_server() {
     for kind in [Kind::Redis, Kind::Redis8, Kind::Valkey] {
@@ -87,6 +88,7 @@ async fn c1_22_what_no_replica_has_is_unconfirmed_on_every_server() {
     }
 }
 
+/// Catalogue 22.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_22_a_replica_that_was_promoted_confirms_nothing() {
     let master = RedisServer::start();
@@ -97,6 +99,7 @@ async fn c1_22_a_replica_that_was_promoted_confirms_nothing() {
     assert!(load_entry(42, &cache).invalidate().await.unwrap_err().is_unconfirmed());
 }
 
+/// Catalogue 22.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_22_it_is_confirmed_when_the_server_is_out_of_memory() {
     let master = RedisServer::start();
@@ -112,7 +115,7 @@ async fn c1_22_it_is_confirmed_when_the_server_is_out_of_memory() {
     assert!(!has(&replica, "ns:{user:42}").await);
 }
 
-/// Nobody else waits for the replicas.
+/// Catalogue 22. Nobody else waits for the replicas.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_22_calls_are_answered_while_an_invalidation_waits() {
     let master = RedisServer::start();
@@ -134,7 +137,7 @@ async fn c5_22_calls_are_answered_while_an_invalidation_waits() {
     in_time("it is confirmed", waiting).await.unwrap().unwrap();
 }
 
-/// It has its own time behind that of an operation.
+/// Catalogue 22. It has its own time behind that of an operation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_22_a_slow_replica_is_waited_for_past_the_deadline() {
     let master = RedisServer::start();
@@ -149,7 +152,7 @@ async fn c1_22_a_slow_replica_is_waited_for_past_the_deadline() {
     in_time("it is confirmed", waiting).await.unwrap().unwrap();
 }
 
-/// Who waits in vain because others wait knows nothing of the server.
+/// Catalogue 22. Who waits in vain because others wait knows nothing of the server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_22_a_queue_for_a_replica_is_no_outage() {
     let master = RedisServer::start();
@@ -174,6 +177,7 @@ async fn retried(id: u64, cache: &Cache) {
     let _ = (id, cache);
 }
 
+/// Catalogue 22.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_22_what_is_unconfirmed_is_tried_again() {
     let master = RedisServer::start();
@@ -188,6 +192,7 @@ async fn c1_22_what_is_unconfirmed_is_tried_again() {
     assert!(!has(&replica, "ns:{user:42}").await);
 }
 
+/// Catalogue 22.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_22_confirmed_invalidations_outlive_a_failover() {
     let mut service = Service::start().await;

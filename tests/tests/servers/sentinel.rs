@@ -88,6 +88,7 @@ impl Load {
     }
 }
 
+/// Catalogue 33.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_33_a_planned_failover_is_followed_under_load() {
     let service = Service::start().await;
@@ -106,7 +107,7 @@ async fn c5_33_a_planned_failover_is_followed_under_load() {
     assert!(is_used(&service.servers[1], &first, &gate).await);
 }
 
-/// For some seconds an old master does not know that it is none, and goes on taking writes. This one for ever.
+/// Catalogue 33. For some seconds an old master does not know that it is none, and goes on taking writes. This one for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_33_no_connection_stays_with_a_master_that_was_replaced() {
     let service = Service::start_with(Setup { stubborn: true, ..Setup::default() }).await;
@@ -127,6 +128,7 @@ async fn c1_33_no_connection_stays_with_a_master_that_was_replaced() {
     assert_eq!(role(&mut service.servers[0].cli().await).await, "master", "else it proves nothing");
 }
 
+/// Catalogue 33.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_33_a_killed_master_is_replaced_under_load() {
     let mut service = Service::start().await;
@@ -144,7 +146,7 @@ async fn c5_33_a_killed_master_is_replaced_under_load() {
     agree(&first, &second, &gate).await;
 }
 
-/// It was on its way when the master was stopped, and is carried out when it goes on: by a server that nobody reads any more.
+/// Catalogue 33. It was on its way when the master was stopped, and is carried out when it goes on: by a server that nobody reads any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_33_what_an_old_master_acknowledges_is_not_ok() {
     let service = Service::start_with(Setup { stubborn: true, ..Setup::default() }).await;
@@ -173,7 +175,7 @@ async fn c1_33_what_an_old_master_acknowledges_is_not_ok() {
     assert!(!there().await);
 }
 
-/// When it goes on it takes itself for the master, until it is told.
+/// Catalogue 33. When it goes on it takes itself for the master, until it is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_33_a_stopped_master_that_goes_on_is_not_used_again() {
     let service = Service::start_with(Setup { stubborn: true, ..Setup::default() }).await;
@@ -198,7 +200,7 @@ async fn c1_33_a_stopped_master_that_goes_on_is_not_used_again() {
     assert_eq!(role(&mut service.servers[0].cli().await).await, "master", "else it proves nothing");
 }
 
-/// It was cut off from the others during the failover, and is the first that is asked.
+/// Catalogue 33. It was cut off from the others during the failover, and is the first that is asked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_33_a_sentinel_that_names_the_old_master_is_not_believed() {
     let service = Service::start().await;
@@ -213,7 +215,7 @@ async fn c5_33_a_sentinel_that_names_the_old_master_is_not_believed() {
     assert!(is_used(&service.servers[1], &cache, &gate).await);
 }
 
-/// As before, and the old master takes itself for one, too.
+/// Catalogue 33. As before, and the old master takes itself for one, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_33_an_old_master_that_an_old_sentinel_names_is_left() {
     let service = Service::start_with(Setup { stubborn: true, ..Setup::default() }).await;
@@ -230,7 +232,7 @@ async fn c1_33_an_old_master_that_an_old_sentinel_names_is_left() {
     assert_eq!(role(&mut service.servers[0].cli().await).await, "master", "else it proves nothing");
 }
 
-/// Whoever has heard of the new master does not go back to the old one because nobody else is left to be asked.
+/// Catalogue 33. Whoever has heard of the new master does not go back to the old one because nobody else is left to be asked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_33_an_old_master_is_not_gone_back_to() {
     let mut service = Service::start_with(Setup { stubborn: true, ..Setup::default() }).await;
@@ -419,6 +421,7 @@ async fn demote(server: &RedisServer, master: &RedisServer) {
     order(&mut server.cli().await, &format!("REPLICAOF 127.0.0.1 {}", master.port())).await;
 }
 
+/// Catalogue 33.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_33_a_write_that_a_replica_refuses_reaches_the_new_master() {
     let (old, new) = (RedisServer::start(), RedisServer::start());
@@ -435,7 +438,7 @@ async fn c1_33_a_write_that_a_replica_refuses_reaches_the_new_master() {
     assert!(is_used(&new, &cache, &gate).await);
 }
 
-/// Nor is a commit lost: a replica has not carried it out.
+/// Catalogue 33. Nor is a commit lost: a replica has not carried it out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_33_a_computation_goes_on_with_the_new_master() {
     let (old, new) = (RedisServer::start(), RedisServer::start());
@@ -460,7 +463,7 @@ async fn c5_33_a_computation_goes_on_with_the_new_master() {
     assert!(hits(42, &cache, &gate).await);
 }
 
-/// That a server stays a replica is not a reason to connect to it all the time.
+/// Catalogue 33. That a server stays a replica is not a reason to connect to it all the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_33_a_server_that_stays_a_replica_is_not_connected_to_again_and_again() {
     let (server, master) = (RedisServer::start(), RedisServer::start());

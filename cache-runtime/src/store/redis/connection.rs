@@ -219,6 +219,10 @@ impl Link {
         Ok(Self { endpoint, limits, confirmation, confirms, pools })
     }
 
+    pub(super) fn may_change_servers(&self) -> bool {
+        self.endpoint.is_service()
+    }
+
     pub(crate) fn begin_to_confirm(&self) {
         self.confirms.store(true, Ordering::Relaxed);
     }

@@ -44,6 +44,11 @@ impl Endpoint {
         Ok(Self { epoch: Arc::default(), kind })
     }
 
+    /// Whether it leads to one server after the other.
+    pub(super) fn is_service(&self) -> bool {
+        matches!(self.kind, Kind::Service(_))
+    }
+
     /// What stands in log lines.
     pub(super) fn address(&self) -> String {
         match &self.kind {

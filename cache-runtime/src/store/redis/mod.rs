@@ -72,7 +72,7 @@ impl Redis {
 
     /// Whether what one key says of the time can be compared with what another says.
     pub(crate) fn has_one_clock(&self) -> bool {
-        !self.topology.is_cluster()
+        self.topology.has_one_clock()
     }
 
     async fn get(&self, name: &str, deadline: Instant) -> Result<Option<Vec<u8>>, StoreError> {

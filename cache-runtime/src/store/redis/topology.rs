@@ -55,6 +55,12 @@ impl Topology {
         matches!(self, Self::Cluster(_))
     }
 
+    /// Whether all that it says of the time can be compared. Of a service another server may take over, with a clock of
+    /// its own.
+    pub(super) fn has_one_clock(&self) -> bool {
+        matches!(self, Self::One(link) if !link.may_change_servers())
+    }
+
     /// Has something done by the server that has this key.
     pub(super) async fn carry_out(
         &self,
