@@ -107,7 +107,7 @@ async fn c6_every_codec_reads_back_on_the_embedded_store() {
 }
 
 /// Where the payload of an entry begins that carries no stamps.
-const HEADER: usize = 68;
+const HEADER: usize = 76;
 
 async fn stored<R>(server: &RedisServer, cache: &Cache, entry: impl Fn() -> Entry<R>) -> Vec<u8> {
     let key = cache.scope(async { entry().key().to_owned() }).await;
