@@ -178,9 +178,12 @@ impl Pool {
     }
 
     fn answered(&self, sending: Sending) {
-        if self.breaker(sending).answered() == Changed::Closed
-            && self.down.swap(false, Ordering::AcqRel)
-        {
+        let mut closed = self.breaker(sending).answered() == Changed::Closed;
+        // A server that carries out what may write answers what only reads, too. Not the other way round.
+        if sending.may == May::Write {
+            closed |= self.reads.answered() == Changed::Closed;
+        }
+        if closed && self.down.swap(false, Ordering::AcqRel) {
             tracing::info!(target: "redis_cached", address = &*self.address, "the store answers again");
         }
     }
@@ -859,13 +862,17 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn c5_what_is_known_of_an_old_master_is_not_held_against_the_new_one() {
+    fn link() -> Link {
         let info = "redis://127.0.0.1/".into_connection_info().expect("it is one");
         let second = Duration::from_secs(1);
         let limits = Limits { connections: 1, deadline: second, connect: second };
         let at = Location::Server(Box::new(info));
-        let link = Link::new(at, limits, &Tls::default(), None).expect("it connects later");
+        Link::new(at, limits, &Tls::default(), None).expect("it connects later")
+    }
+
+    #[tokio::test]
+    async fn c5_what_is_known_of_an_old_master_is_not_held_against_the_new_one() {
+        let link = link();
         let pool = link.pool().expect("there is a runtime");
         let reads = Sending::REPEATABLE;
         let writes = Sending { may: May::Write, ..reads };
@@ -879,5 +886,25 @@ mod tests {
         for sending in [reads, writes] {
             assert_eq!(pool.admission(sending), Admission::Admitted);
         }
+    }
+
+    #[tokio::test]
+    async fn c5_a_server_that_carries_out_writes_is_asked_for_values_again() {
+        let link = link();
+        let pool = link.pool().expect("there is a runtime");
+        let reads = Sending::REPEATABLE;
+        let writes = Sending { may: May::Write, ..reads };
+        let open = |sending| {
+            while pool.admission(sending) == Admission::Admitted {
+                pool.unanswered(sending, Admission::Admitted);
+            }
+        };
+        open(reads);
+        pool.answered(writes);
+        assert_eq!(pool.admission(reads), Admission::Admitted);
+        // A server may hold what writes, and go on with what reads.
+        open(writes);
+        pool.answered(reads);
+        assert_eq!(pool.admission(writes), Admission::Refused);
     }
 }
