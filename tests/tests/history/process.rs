@@ -38,7 +38,7 @@ pub(crate) const COUNTED: [&str; 21] = [
     "invalidated by a tag meanwhile",
     "tagged for the first time, not stored",
     "another process computes",
-    "a computation failed just now",
+    "a computation ended without a value just now",
     "refresh left to another",
     "invalidated meanwhile",
     "a newer value is there",
