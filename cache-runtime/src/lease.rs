@@ -23,6 +23,12 @@ fn life(lock_ttl: Duration) -> Duration {
     lock_ttl / 8 * 7
 }
 
+/// Pauses between two attempts to give a lease back that is not known to be.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// For how long that is tried at most: longer leases than this end by themselves.
+const LONGEST_REPEATED: Duration = Duration::from_secs(60);
+
 /// When the body of a value began, as the store knows it.
 #[derive(Clone)]
 pub(crate) struct Began {
@@ -114,8 +120,8 @@ pub(crate) async fn take(
     policy: &Policy,
     deadline: Instant,
 ) -> Taken {
-    let request = Request::new(cache, key);
     let life = life(policy.lock_ttl);
+    let request = Request::new(cache, key, life);
     let taken = match cache.store.take(key, judged, &request.token, life, deadline).await {
         Ok(Take::Granted(granted)) => {
             return Taken::Granted(Box::new(request.granted(granted, policy)));
@@ -139,8 +145,9 @@ pub(crate) async fn seize(
     what_for: Seize<'_>,
     deadline: Instant,
 ) -> Result<Option<Lease>, StoreError> {
-    let request = Request::new(cache, key);
-    let (token, life) = (&request.token, life(policy.lock_ttl));
+    let life = life(policy.lock_ttl);
+    let request = Request::new(cache, key, life);
+    let token = &request.token;
     let seized = cache.store.seize(&cache.namespace, key, token, life, what_for, deadline);
     let Some(granted) = seized.await? else {
         request.settle();
@@ -168,13 +175,14 @@ struct Request {
     cache: Arc<Inner>,
     key: Key,
     token: String,
+    life: Duration,
     settled: bool,
 }
 
 impl Request {
-    fn new(cache: &Arc<Inner>, key: &Key) -> Self {
+    fn new(cache: &Arc<Inner>, key: &Key, life: Duration) -> Self {
         let token = format!("{:032x}", fastrand::u128(..));
-        Self { cache: Arc::clone(cache), key: key.clone(), token, settled: false }
+        Self { cache: Arc::clone(cache), key: key.clone(), token, life, settled: false }
     }
 
     fn settle(mut self) {
@@ -204,7 +212,7 @@ impl Drop for Request {
     fn drop(&mut self) {
         if !self.settled {
             let claim = Claim::Token(std::mem::take(&mut self.token));
-            give_back(&self.cache, self.key.clone(), claim);
+            give_back(&self.cache, self.key.clone(), claim, self.life);
         }
     }
 }
@@ -382,17 +390,36 @@ impl Drop for Lease {
             self.cache.work.spawn_errand(async move { drop(marker.await) });
         } else {
             let claim = Claim::Content(std::mem::take(&mut self.granted.content));
-            give_back(&self.cache, self.key.clone(), claim);
+            give_back(&self.cache, self.key.clone(), claim, life(self.lock_ttl));
         }
     }
 }
 
-fn give_back(cache: &Arc<Inner>, key: Key, claim: Claim) {
+/// Gives back what is held for at most this long from now on.
+fn give_back(cache: &Arc<Inner>, key: Key, claim: Claim, life: Duration) {
+    let ends = Instant::now() + life.min(LONGEST_REPEATED);
     let owned = Arc::clone(cache);
     cache.work.spawn_errand(async move {
-        let deadline = owned.deadline();
-        if let Err(error) = owned.store.release(&key, &claim, deadline).await {
-            tracing::debug!(target: "redis_cached", %error, "a lease was not given back; it ends by itself");
+        if !is_given_back(&owned, &key, &claim).await {
+            // Not as an errand: what ends by itself is nothing that a stop waits for.
+            let cache = Arc::clone(&owned);
+            owned.work.spawn_repeats(async move {
+                let mut pause = FIRST_PAUSE;
+                while Instant::now() + pause < ends {
+                    tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+                    if is_given_back(&cache, &key, &claim).await {
+                        return;
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            });
         }
     });
+}
+
+/// Whether nothing is left to be done about it.
+async fn is_given_back(cache: &Inner, key: &Key, claim: &Claim) -> bool {
+    let Err(error) = cache.store.release(key, claim, cache.deadline()).await else { return true };
+    tracing::debug!(target: "redis_cached", %error, "a lease was not given back; it ends by itself");
+    matches!(error, StoreError::Server(_))
 }

@@ -26,6 +26,18 @@ impl Stage {
         let server = RedisServer::start();
         let proxy = Proxy::before(&server).await;
         let near = cache_on_one_connection(&proxy.url()).await;
+        Self::with(server, proxy, near).await
+    }
+
+    /// Whose deadline is far away: what it sends is in time, however late it arrives.
+    async fn patient() -> Self {
+        let server = RedisServer::start();
+        let proxy = Proxy::before(&server).await;
+        let near = patient(&proxy.url()).connections(1).build().await.expect("the server is up");
+        Self::with(server, proxy, near).await
+    }
+
+    async fn with(server: RedisServer, proxy: Proxy, near: Cache) -> Self {
         // A busy machine must not fail the test.
         let far = patient(&server.url()).build().await.expect("the server is up");
         let stage = Self { server, proxy, near, far, origin: Origin::default() };
@@ -153,19 +165,83 @@ async fn c4_requests_are_sent_twice() {
 /// same random part. What was computed under the second is refused all the same: the server makes each lease another.
 #[tokio::test]
 async fn c1_a_late_take_does_not_revive_the_lease_of_its_repetition() {
-    let stage = Stage::new().await;
+    let stage = Stage::patient().await;
     let late = stage.proxy.when("take").about("ns:{row:3}").once().cut_and_hold();
-    let old = stage.origin.version(3);
     let commit = stage.proxy.when("commit").about("ns:{row:3}").once().hold();
-    assert_eq!(row(3, &stage.near, &stage.origin).await, old);
+    let (near, origin) = (stage.near.clone(), stage.origin.clone());
+    let caller = tokio::spawn(async move { row(3, &near, &origin).await });
     late.caught().await;
     commit.caught().await;
-    stage.origin.change(3);
+    let new = stage.origin.change(3);
     row_entry(3, &stage.far).invalidate().await.unwrap();
-    assert!(late.deliver().await.contains("granted"), "it arrives where nobody has the lease");
+    let reply = late.deliver().await;
+    assert!(reply.contains("granted"), "it arrives where nobody has the lease: {reply}");
     assert!(commit.deliver().await.contains("refused"), "but that is another lease");
+    caller.abort();
     assert_eq!(stage.stored().await[0], None);
-    stage.hits_again().await;
+    // Its own connection is silent for as long as it is patient.
+    eventually("calls are answered without bodies", async || {
+        assert_eq!(row(3, &stage.far, &stage.origin).await, new);
+        stage.stored().await[0] == Some(new)
+    })
+    .await;
+}
+
+/// Computed alone for longer than any test waits.
+#[redis_cached(key = "rare:{id}", ttl = "5m", lock_ttl = "1h", cache = cache, skip(cache, origin))]
+async fn rare(id: usize, cache: &Cache, origin: &Origin) -> u64 {
+    origin.read(id).await
+}
+
+/// Catalogue 8. Whoever has asked for it computes without it by then. A lease of nobody would hold all others up.
+#[tokio::test]
+async fn c4_what_arrives_late_takes_no_lease() {
+    let stage = Stage::new().await;
+    let late = stage.proxy.when("take").about("ns:{rare:3}").once().hold();
+    rare(3, &stage.near, &stage.origin).await;
+    assert!(late.deliver().await.contains("late"));
+    assert_eq!(rare(3, &stage.far, &stage.origin).await, 0);
+    assert!(rare_entry(3, &stage.far).peek().await.unwrap().is_some(), "nobody stood in its way");
+}
+
+/// Catalogue 8, 30. The reply to a take is lost, and then the request that gives its lease back, as where the server
+/// stands still and the connection is given up.
+#[tokio::test]
+async fn c4_a_lease_is_given_back_though_the_first_attempts_are_lost() {
+    let stage = Stage::new().await;
+    let lost = stage.proxy.when("release").times(4).cut_before();
+    let granted = stage.proxy.when("take").about("ns:{rare:3}").once().drop_reply();
+    rare(3, &stage.near, &stage.origin).await;
+    granted.struck(1).await;
+    lost.struck(4).await;
+    let mut cli = stage.server.cli().await;
+    eventually("it is given back", async || {
+        let held: bool =
+            redis::cmd("EXISTS").arg("ns:{rare:3}.lease").query_async(&mut cli).await.unwrap();
+        !held
+    })
+    .await;
+    assert_eq!(rare(3, &stage.far, &stage.origin).await, 0);
+}
+
+/// The server's clock is not where it was when it was looked at: what comes in time is granted all the same.
+#[tokio::test]
+async fn c4_a_clock_that_was_set_holds_no_lease_back() {
+    let server = RedisServer::start();
+    let proxy = Proxy::before(&server).await;
+    // In 1970, as far as this process can see.
+    let wrong = proxy.when("TIME").answer_instead("*2\r\n$1\r\n9\r\n$1\r\n9\r\n");
+    let cache = patient(&proxy.url()).build().await.expect("the server is up");
+    assert!(wrong.strikes() > 0);
+    let origin = Origin::default();
+    let mut takes = Vec::new();
+    for id in 0..3 {
+        rare(id, &cache, &origin).await;
+        assert!(rare_entry(id, &cache).peek().await.unwrap().is_some(), "it was stored");
+        takes.push(proxy.seen("take"));
+    }
+    assert!(takes[0] > 1, "the first was late");
+    assert_eq!(takes[2], takes[0] + 2, "the time is known again");
 }
 
 /// Catalogue 8. The nonce of a tag that was captured late, or twice, makes nothing valid again.
@@ -200,10 +276,9 @@ async fn c1_a_late_seizure_stores_nothing() {
         let new = stage.origin.change(3);
         row_entry(3, &stage.far).invalidate().await.unwrap();
         assert_eq!(row(3, &stage.far, &stage.origin).await, new);
-        assert!(late.deliver().await.contains("granted"));
+        assert!(late.deliver().await.contains("late"), "nothing is granted to who has gone");
         assert_eq!(stage.stored().await[0], Some(new));
         assert_eq!(row(3, &stage.far, &stage.origin).await, new);
-        // A lease of nobody is in the way of the next for as long as a lease lives.
         row_entry(3, &stage.far).invalidate().await.unwrap();
         stage.hits_again().await;
     }

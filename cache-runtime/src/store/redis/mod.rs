@@ -141,7 +141,8 @@ impl Redis {
         Ok((status == "granted").then_some(Granted { content, server_ms }))
     }
 
-    /// Every reply that names the server's time also sets the clock.
+    /// Asks for a lease, to be given only while somebody waits for it: one that is given later, by a server that stood
+    /// still, is in everybody's way for as long as a lease lives.
     async fn lease_reply(
         &self,
         key: &Key,
@@ -150,11 +151,36 @@ impl Redis {
         args: &[&[u8]],
         deadline: Instant,
     ) -> Result<(String, String, u64), StoreError> {
+        let waits = deadline.saturating_duration_since(Instant::now());
+        let latest = self.latest_now(key).map(|now| now.saturating_add(millis(waits)));
+        let reply = self.lease_reply_by(latest, key, script, keys, args, deadline).await?;
+        if reply.0 != "late" {
+            return Ok(reply);
+        }
+        // The reply is here, and so in time: what was known of the server's clock was wrong, or it is another server.
+        self.lease_reply_by(None, key, script, keys, args, deadline).await
+    }
+
+    /// Every reply that names the server's time also sets the clock.
+    async fn lease_reply_by(
+        &self,
+        latest: Option<u64>,
+        key: &Key,
+        script: &Script,
+        keys: &[&str],
+        args: &[&[u8]],
+        deadline: Instant,
+    ) -> Result<(String, String, u64), StoreError> {
+        let latest = latest.map_or_else(String::new, |latest| latest.to_string());
+        let args = [&[latest.as_bytes()], args].concat();
         let sent = Instant::now();
-        let (order, via) = (Order::Script { script, keys, args }, Via::LaneOf(key.name()));
+        let (order, via) = (Order::Script { script, keys, args: &args }, Via::LaneOf(key.name()));
         let (reply, pool) = self.topology.answered(key.name(), order, via, deadline).await?;
         let parsed: (String, String, u64) = ::redis::from_redis_value(reply)
             .map_err(|_| StoreError::Server("unexpected reply about a lease".to_owned()))?;
+        if parsed.0 == "late" {
+            pool.clock.forget();
+        }
         pool.clock.sample(sent, parsed.2);
         Ok(parsed)
     }
