@@ -377,7 +377,7 @@ impl Builder {
         let speaks_tls = self.url.starts_with("rediss");
         let url = redact(&self.url);
         let redis = if let Some(nodes) = self.nodes()? {
-            Redis::cluster(nodes, limits, &self.tls)
+            Redis::cluster(nodes, limits, &self.tls, self.confirm, &self.namespace)
         } else {
             let at = self.location().map_err(|why| self.bad_url(&why))?;
             Redis::one(at, limits, &self.tls, self.confirm, &self.namespace)
@@ -415,13 +415,6 @@ impl Builder {
             return Err(
                 self.bad_url("a cluster has no databases: leave out what stands behind the `/`")
             );
-        }
-        if let Some(confirm) = &self.confirm {
-            return Err(BuildErrorKind::Setting {
-                setting: "confirm_by_replicas",
-                value: confirm.replicas.to_string(),
-                allowed: "left out with a cluster, where it is not there yet",
-            });
         }
         Ok(Some(nodes))
     }

@@ -20,7 +20,7 @@ use crate::stage::{
 /// Not a promise of speed, only of an end.
 const SOON: Duration = Duration::from_secs(5);
 
-fn key(id: u64) -> String {
+pub(crate) fn key(id: u64) -> String {
     format!("ns:{{user:{id}}}")
 }
 
@@ -29,12 +29,12 @@ fn ids_on(node: usize) -> impl Iterator<Item = u64> {
     (0..).filter(move |&id| Cluster::first_master_of(&key(id)) == node)
 }
 
-fn id_on(node: usize) -> u64 {
+pub(crate) fn id_on(node: usize) -> u64 {
     ids_on(node).next().expect("there are more than enough")
 }
 
 /// The node of the journal of keys, by which every invalidation of a key goes.
-fn node_of_the_journal() -> usize {
+pub(crate) fn node_of_the_journal() -> usize {
     Cluster::first_master_of("ns.journal.keys")
 }
 

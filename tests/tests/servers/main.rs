@@ -4,6 +4,7 @@
 //! Redis is not a single point of failure, `c6_` never garbage.
 
 mod cluster;
+mod cluster_replicas;
 mod contract;
 mod damage;
 mod deploys;

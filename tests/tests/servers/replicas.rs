@@ -9,9 +9,9 @@ use tokio::task::JoinSet;
 use crate::outages::{order, works_again};
 use crate::stage::{hits, live, live_entry, load, load_entry, patient};
 
-const SHORT: Duration = Duration::from_millis(100);
+pub(crate) const SHORT: Duration = Duration::from_millis(100);
 
-fn confirmed(url: &str, within: Duration) -> Builder {
+pub(crate) fn confirmed(url: &str, within: Duration) -> Builder {
     patient().url(url).confirm_by_replicas(1, within)
 }
 
@@ -20,7 +20,7 @@ async fn has(server: &RedisServer, key: &str) -> bool {
 }
 
 /// Each way to invalidate.
-async fn all_ways(cache: &Cache) -> Vec<(&'static str, Result<(), Error>)> {
+pub(crate) async fn all_ways(cache: &Cache) -> Vec<(&'static str, Result<(), Error>)> {
     vec![
         ("a key", load_entry(42, cache).invalidate().await),
         ("a key is expired", live_entry(42, cache).expire().await),

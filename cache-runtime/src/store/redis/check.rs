@@ -21,22 +21,16 @@ impl Redis {
     /// Connects every lane to every server, and has each run all that a computation asks of it, so that a wrong password
     /// or a missing permission is known before the first call.
     pub(crate) async fn check(&self, namespace: &str) -> Result<(), Refusal> {
-        let links = async {
+        let checked = async {
             self.topology.find().await?;
-            Ok(self.topology.links())
+            self.check_each(namespace, &self.topology.links()).await
         };
-        let links = links.await;
-        let checked = match &links {
-            Ok(links) => self.check_each(namespace, links).await,
-            Err(refusal) => Err(Refusal::clone(refusal)),
-        };
-        let links = links.unwrap_or_else(|_| self.topology.links());
-        for link in &links {
-            link.begin_to_confirm();
-        }
+        let checked = checked.await;
+        let Some(confirmation) = self.topology.confirmation() else { return checked };
+        confirmation.begin();
         checked?;
-        for link in &links {
-            Self::check_replicas(link).await?;
+        for link in &self.topology.links() {
+            self.check_replicas(namespace, link).await?;
         }
         Ok(())
     }
@@ -95,10 +89,12 @@ impl Redis {
     }
 
     /// What invalidations wait for, where replicas have to confirm them.
-    async fn check_replicas(link: &Link) -> Result<(), Refusal> {
+    async fn check_replicas(&self, namespace: &str, link: &Arc<Link>) -> Result<(), Refusal> {
         let deadline = Instant::now() + link.limits.deadline;
-        let ping = ::redis::cmd("PING");
-        let (order, via) = (Order::Invalidation(&ping), Via::LaneOf(""));
+        let name = |number| probe(namespace, number).name().to_owned();
+        let Some(number) = self.topology.number_on(link, name) else { return Ok(()) };
+        let (ping, name) = (::redis::cmd("PING"), name(number));
+        let (order, via) = (Order::Invalidation(&ping), Via::LaneOf(&name));
         match link.carry_out(&order, via, false, deadline).await {
             Err(StoreError::Server(text)) => match Refusal::from_text(text) {
                 refusal @ Refusal::Permission(_) => Err(refusal),

@@ -17,6 +17,7 @@ use super::super::StoreError;
 use super::Refusal;
 use super::connection::{Limits, Link, Order, Pool, Via};
 use super::endpoint::Location;
+use super::replicas::Confirmation;
 use super::slots::{self, Address, Range, Redirect, SLOTS};
 use crate::config::Tls;
 use crate::sync::lock;
@@ -41,6 +42,8 @@ pub(super) struct Cluster {
     info: ConnectionInfo,
     pub(super) limits: Limits,
     tls: Tls,
+    /// What invalidations wait for on each of them.
+    pub(super) confirmation: Option<Confirmation>,
     seeds: Vec<Address>,
     map: RwLock<Arc<Map>>,
     refresh: Mutex<Refresh>,
@@ -78,6 +81,7 @@ impl Cluster {
         seeds: Vec<ConnectionInfo>,
         limits: Limits,
         tls: &Tls,
+        confirmation: Option<Confirmation>,
     ) -> Result<Self, RedisError> {
         let addresses = seeds.iter().filter_map(|seed| address(seed.addr())).collect();
         let info = seeds.into_iter().next().ok_or_else(|| {
@@ -90,6 +94,7 @@ impl Cluster {
             info,
             limits,
             tls: tls.clone(),
+            confirmation,
             seeds: addresses,
             map: RwLock::default(),
             refresh: Mutex::new(Refresh { until: now, next: now, pause: FIRST_PAUSE }),
@@ -214,7 +219,7 @@ impl Cluster {
             _ => ConnectionAddr::Tcp(host, port),
         };
         let at = Location::Server(Box::new(self.info.clone().set_addr(place)));
-        Link::new(at, self.limits, &self.tls, None)
+        Link::new(at, self.limits, &self.tls, self.confirmation.clone())
     }
 
     fn tell_of(&self, said: &str) {

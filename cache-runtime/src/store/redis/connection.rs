@@ -51,8 +51,6 @@ pub(crate) struct Link {
     pub(crate) limits: Limits,
     /// What invalidations wait for, where replicas have to confirm them.
     confirmation: Option<Confirmation>,
-    /// Not while `build()` tries what it may do, which touches nothing that anybody wants.
-    confirms: AtomicBool,
     pools: RwLock<Vec<Arc<Pool>>>,
 }
 
@@ -218,16 +216,15 @@ impl Link {
         confirmation: Option<Confirmation>,
     ) -> Result<Self, RedisError> {
         let endpoint = Arc::new(Endpoint::new(at, tls)?);
-        let (confirms, pools) = (AtomicBool::new(false), RwLock::default());
-        Ok(Self { endpoint, limits, confirmation, confirms, pools })
+        Ok(Self { endpoint, limits, confirmation, pools: RwLock::default() })
+    }
+
+    pub(super) fn confirmation(&self) -> Option<&Confirmation> {
+        self.confirmation.as_ref()
     }
 
     pub(super) fn may_change_servers(&self) -> bool {
         self.endpoint.is_service()
-    }
-
-    pub(crate) fn begin_to_confirm(&self) {
-        self.confirms.store(true, Ordering::Relaxed);
     }
 
     /// The pool of the caller's runtime.
@@ -302,11 +299,11 @@ impl Link {
         deadline: Instant,
     ) -> Result<(Value, Arc<Pool>), StoreError> {
         let pool = self.pool()?;
-        let lane = match via {
-            Via::LaneOf(name) => lane_of(name, pool.lanes()),
-            Via::Tracked => pool.tracked_lane(),
+        let (lane, name) = match via {
+            Via::LaneOf(name) => (lane_of(name, pool.lanes()), name),
+            Via::Tracked => (pool.tracked_lane(), ""),
         };
-        let way = Way { lane, asking };
+        let way = Way { lane, name, asking };
         let (cmd, sending) = match *order {
             Order::Read(cmd, says) => (cmd, Sending { says, ..Sending::REPEATABLE }),
             Order::Question(cmd) => (cmd, Sending::QUESTION),
@@ -323,14 +320,16 @@ impl Link {
     async fn send_as(
         &self,
         pool: &Pool,
-        way: Way,
+        way: Way<'_>,
         cmd: &Cmd,
         sending: Sending,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
-        let confirms = self.confirms.load(Ordering::Relaxed);
         let invalidates = sending.purpose == Purpose::Invalidation;
-        let confirmation = self.confirmation.as_ref().filter(|_| confirms && invalidates);
+        let confirmation = self
+            .confirmation
+            .as_ref()
+            .filter(|confirmation| invalidates && confirmation.has_begun());
         let (lane, deadline) = match confirmation {
             Some(confirmation) => (pool.waiting_lane(way.lane), deadline + confirmation.within()),
             None if sending.may == May::Write => (pool.writing_lane(way.lane), deadline),
@@ -394,7 +393,7 @@ impl Link {
     async fn script(
         &self,
         pool: &Pool,
-        way: Way,
+        way: Way<'_>,
         script: &Script,
         keys: &[&str],
         args: &[&[u8]],
@@ -422,16 +421,16 @@ impl Link {
     async fn send_once(
         &self,
         pool: &Pool,
-        way: Way,
+        way: Way<'_>,
         cmd: &Cmd,
         says: Says,
         confirmation: Option<&Confirmation>,
     ) -> Result<Value, Failure> {
         let mut live = self.connection(pool, way.lane).await.map_err(Failure::Unconnected)?;
         let reply = if let Some(confirmation) = confirmation {
-            let all = confirmation.behind(cmd);
+            let all = confirmation.behind(cmd, way.name, way.asking);
             let replies = live.connection.send_packed_commands(&all, 0, all.len()).await;
-            replies.and_then(|replies| confirmation.judge(replies))
+            replies.and_then(|replies| confirmation.judge(replies, way.asking))
         } else {
             let reply = if way.asking {
                 ask(&mut live.connection, cmd).await
@@ -511,7 +510,7 @@ impl Link {
         let pool = self.pool().map_err(|error| Refusal::Unreachable(error.to_string()))?;
         self.connect(&pool, 0).await?;
         let deadline = Instant::now() + self.limits.deadline;
-        let way = Way { lane: 0, asking: false };
+        let way = Way { lane: 0, name: "", asking: false };
         self.send_as(&pool, way, cmd, Sending::QUESTION, deadline).await.map_err(
             |error| match error {
                 StoreError::Server(text) => Refusal::from_text(text),
@@ -647,10 +646,11 @@ pub(super) enum Order<'a> {
     },
 }
 
-/// By which connection, and whether behind `ASKING`.
+/// By which connection, about which key, and whether behind `ASKING`.
 #[derive(Clone, Copy)]
-struct Way {
+struct Way<'a> {
     lane: usize,
+    name: &'a str,
     asking: bool,
 }
 

@@ -57,7 +57,7 @@ impl Redis {
         confirm: Option<Confirm>,
         namespace: &str,
     ) -> Result<Self, ::redis::RedisError> {
-        let confirmation = confirm.map(|confirm| Confirmation::new(confirm, namespace));
+        let confirmation = confirm.map(|confirm| Confirmation::new(confirm, namespace, false));
         Ok(Self { topology: Topology::one(at, limits, tls, confirmation)? })
     }
 
@@ -66,8 +66,11 @@ impl Redis {
         seeds: Vec<ConnectionInfo>,
         limits: Limits,
         tls: &Tls,
+        confirm: Option<Confirm>,
+        namespace: &str,
     ) -> Result<Self, ::redis::RedisError> {
-        Ok(Self { topology: Topology::cluster(seeds, limits, tls)? })
+        let confirmation = confirm.map(|confirm| Confirmation::new(confirm, namespace, true));
+        Ok(Self { topology: Topology::cluster(seeds, limits, tls, confirmation)? })
     }
 
     /// Whether what one key says of the time can be compared with what another says.

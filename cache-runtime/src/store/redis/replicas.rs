@@ -4,12 +4,14 @@
 //! their own: an invalidation then is as one of another process. What undoes a request of this one, a release behind
 //! its take, still travels behind it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::redis::{Cmd, Pipeline, RedisError, Value};
+use ::redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 
 use super::connection::Failure;
-use super::scripts;
+use super::{scripts, slots};
 use crate::store::StoreError;
 
 /// How many of them, and how long that may take.
@@ -19,22 +21,45 @@ pub(crate) struct Confirm {
     pub(crate) within: Duration,
 }
 
-/// What goes out behind an invalidation, on the same connection.
+/// What goes out behind an invalidation, on the same connection: to the only server, or to each node of a cluster.
+#[derive(Clone)]
 pub(super) struct Confirmation {
     confirm: Confirm,
-    mark: Cmd,
+    mark: String,
+    /// Each slot of a cluster has a mark of its own.
+    of_slot: bool,
     wait: Cmd,
+    /// Not while `build()` tries what it may do, which touches nothing that anybody wants.
+    begun: Arc<AtomicBool>,
 }
 
 impl Confirmation {
-    pub(super) fn new(confirm: Confirm, namespace: &str) -> Self {
-        let mut mark = ::redis::cmd("EVAL");
-        mark.arg(scripts::MARK).arg(1).arg(format!("{namespace}.journal.mark"));
+    pub(super) fn new(confirm: Confirm, namespace: &str, in_cluster: bool) -> Self {
+        let mark = format!("{namespace}.journal.mark");
         let mut wait = ::redis::cmd("WAIT");
         // Less than one is none, and none is without end.
         let ms = u64::try_from(confirm.within.as_millis()).unwrap_or(u64::MAX).max(1);
         wait.arg(confirm.replicas).arg(ms);
-        Self { confirm, mark, wait }
+        Self { confirm, mark, of_slot: in_cluster, wait, begun: Arc::default() }
+    }
+
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    fn mark_beside(&self, name: &str) -> Cmd {
+        let mut mark = ::redis::cmd("EVAL");
+        mark.arg(scripts::MARK).arg(1);
+        if self.of_slot {
+            mark.arg(format!("{}:{{{}}}", self.mark, slots::hashed_of(name)));
+        } else {
+            mark.arg(&self.mark);
+        }
+        mark
     }
 
     pub(super) fn within(&self) -> Duration {
@@ -43,23 +68,40 @@ impl Confirmation {
 
     /// `WAIT` waits for what its own connection has written last. Where another, or an attempt before this one, has removed
     /// the keys, that would be nothing, and replicas that still have them would confirm it.
-    pub(super) fn behind(&self, invalidation: &Cmd) -> Pipeline {
+    ///
+    /// `asking`: each of the two that have a key says so for itself.
+    pub(super) fn behind(&self, invalidation: &Cmd, name: &str, asking: bool) -> Pipeline {
         let mut all = ::redis::pipe();
-        for cmd in [invalidation, &self.mark, &self.wait] {
+        for cmd in [invalidation, &self.mark_beside(name)] {
+            if asking {
+                all.cmd("ASKING");
+            }
             all.add_command(cmd.clone());
         }
+        all.add_command(self.wait.clone());
         all
     }
 
     /// The reply to the invalidation, if there are enough of them.
-    pub(super) fn judge(&self, replies: Vec<Value>) -> Result<Result<Value, Failure>, RedisError> {
-        let replies = replies.into_iter().map(Value::extract_error);
-        let replies = replies.collect::<Result<Vec<Value>, RedisError>>()?;
-        let Confirm { replicas: wanted, within } = self.confirm;
-        let confirmed = match replies.get(2) {
-            Some(Value::Int(confirmed)) => usize::try_from(*confirmed).unwrap_or(0),
-            _ => 0,
+    pub(super) fn judge(
+        &self,
+        mut replies: Vec<Value>,
+        asking: bool,
+    ) -> Result<Result<Value, Failure>, RedisError> {
+        let mut last = || replies.pop().unwrap_or(Value::Nil).extract_error();
+        let (waited, marked) = (last(), last());
+        if asking {
+            last()?;
+        }
+        let invalidated = last()?;
+        let confirmed = match marked.and(waited) {
+            Ok(Value::Int(confirmed)) => usize::try_from(confirmed).unwrap_or(0),
+            Ok(_) => 0,
+            // The slot moves: the key was here still, and the mark, as all that is new, belongs elsewhere.
+            Err(error) if is_about_slots(&error) => 0,
+            Err(error) => return Err(error),
         };
+        let Confirm { replicas: wanted, within } = self.confirm;
         if confirmed < wanted {
             return Ok(Err(Failure::Unreplicated(StoreError::Replicas {
                 confirmed,
@@ -67,6 +109,11 @@ impl Confirmation {
                 within,
             })));
         }
-        Ok(Ok(replies.into_iter().next().unwrap_or(Value::Nil)))
+        Ok(Ok(invalidated))
     }
+}
+
+fn is_about_slots(error: &RedisError) -> bool {
+    use ServerErrorKind::{Ask, Moved, TryAgain};
+    matches!(error.kind(), ErrorKind::Server(Ask | Moved | TryAgain))
 }

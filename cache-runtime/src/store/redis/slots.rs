@@ -32,12 +32,16 @@ fn crc16(bytes: &[u8]) -> u16 {
 
 /// The slot of a key: that of what stands between its first `{` and the next `}`, if anything does.
 pub(super) fn slot_of(key: &str) -> u16 {
+    crc16(hashed_of(key).as_bytes()) % SLOTS
+}
+
+/// What of a key decides on its slot. Holds no `}`, or is the key: between braces it stands for the same slot.
+pub(super) fn hashed_of(key: &str) -> &str {
     let between = key.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
-    let hashed = match between {
+    match between {
         Some((tag, _)) if !tag.is_empty() => tag,
         _ => key,
-    };
-    crc16(hashed.as_bytes()) % SLOTS
+    }
 }
 
 /// Where a node is, as the cluster announces it.

@@ -39,8 +39,17 @@ impl Topology {
         seeds: Vec<ConnectionInfo>,
         limits: Limits,
         tls: &Tls,
+        confirmation: Option<Confirmation>,
     ) -> Result<Self, RedisError> {
-        Ok(Self::Cluster(Arc::new(Cluster::new(seeds, limits, tls)?)))
+        Ok(Self::Cluster(Arc::new(Cluster::new(seeds, limits, tls, confirmation)?)))
+    }
+
+    /// What invalidations wait for, if for anything: the same on all nodes of a cluster.
+    pub(super) fn confirmation(&self) -> Option<&Confirmation> {
+        match self {
+            Self::One(link) => link.confirmation(),
+            Self::Cluster(cluster) => cluster.confirmation.as_ref(),
+        }
     }
 
     pub(super) fn limits(&self) -> Limits {
