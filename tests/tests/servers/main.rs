@@ -6,7 +6,6 @@
 mod cluster;
 mod contract;
 mod damage;
-mod deploys;
 mod integrity;
 mod outages;
 mod priming;
@@ -25,13 +24,10 @@ mod unwanted;
 mod wire;
 mod writes;
 
-/// Not a test of its own: what the tests in `processes` and `deploys` run in other processes.
+/// Not a test of its own: what the tests in `processes` run in other processes.
 #[test]
 fn helper_process() {
     if let Some(role) = redis_cached_tests::role() {
-        match role.strip_prefix("deploy ") {
-            Some(version) => processes::run(deploys::play(version)),
-            None => processes::play(&role),
-        }
+        processes::play(&role);
     }
 }
