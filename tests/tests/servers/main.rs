@@ -6,6 +6,7 @@
 mod cluster;
 mod contract;
 mod damage;
+mod dropped;
 mod integrity;
 mod outages;
 mod priming;
@@ -16,6 +17,7 @@ mod schemas;
 mod secrets;
 mod sentinel;
 mod setup;
+mod shutdown;
 mod signatures;
 mod stage;
 mod tagging;
