@@ -3,6 +3,7 @@
 //! Tests of a promise are named after it: `c1_` final invalidation, `c3_` age, `c4_` work, `c5_`
 //! Redis is not a single point of failure, `c6_` never garbage.
 
+mod clocks;
 mod cluster;
 mod contract;
 mod damage;
