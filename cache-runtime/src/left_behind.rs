@@ -81,12 +81,12 @@ pub(crate) fn leave(cache: &Arc<Inner>, batch: Batch) {
     }
 }
 
-/// Sees to what was left where no runtime was.
+/// Sees to what was left where no runtime was, or on one that has ended: sent or not, its COMMIT may come yet.
 pub(crate) fn attend(cache: &Arc<Inner>) {
     let Ok(runtime) = Handle::try_current().map(|runtime| runtime.id()) else { return };
     let begins = {
         let mut waiting = lock(&cache.left.waiting);
-        let begins = waiting.unattended() > 0;
+        let begins = waiting.attended.is_empty() && !waiting.subjects.is_empty();
         if begins {
             waiting.attended.push(runtime);
         }

@@ -320,6 +320,26 @@ fn c1_what_is_left_where_no_runtime_is_is_told_and_goes_with_what_comes_next() {
     }));
 }
 
+/// It was sent once, before its COMMIT, and then its runtime has ended.
+#[test]
+fn c1_a_shutdown_sends_what_was_left_on_a_runtime_that_has_ended() {
+    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let cache = first.block_on(memory());
+    first.block_on(cache.scope(async {
+        drop(Invalidation::collect(write()).await);
+        settle().await;
+        assert_eq!(cache.unconfirmed_invalidations(), 0);
+        fill().await;
+    }));
+    drop(first);
+    second.block_on(cache.scope(async {
+        assert_eq!(stored().await, [true; 3]);
+        cache.shutdown(Duration::from_millis(20)).await.unwrap();
+        assert_eq!(stored().await, [false, true, false]);
+    }));
+}
+
 /// Its runtime ends before the server is there.
 #[test]
 fn what_could_not_be_sent_before_its_runtime_ended_is_told() {
