@@ -81,12 +81,13 @@ pub(crate) fn leave(cache: &Arc<Inner>, batch: Batch) {
     }
 }
 
-/// Sees to what was left where no runtime was.
+/// Sees here to what was left where no runtime was, or on one that has ended or that nobody drives. Also where it was
+/// sent: its COMMIT may come yet.
 pub(crate) fn attend(cache: &Arc<Inner>) {
     let Ok(runtime) = Handle::try_current().map(|runtime| runtime.id()) else { return };
     let begins = {
         let mut waiting = lock(&cache.left.waiting);
-        let begins = waiting.unattended() > 0;
+        let begins = !waiting.subjects.is_empty() && !waiting.attended.contains(&runtime);
         if begins {
             waiting.attended.push(runtime);
         }

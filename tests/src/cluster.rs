@@ -23,7 +23,7 @@ impl Cluster {
     ///
     /// When there is no `redis-server`, or they do not come together.
     pub async fn start() -> Self {
-        Self::launch(MASTERS, |arguments| RedisServer::start_node(Kind::Redis, arguments)).await
+        Self::launch(MASTERS, |_, arguments| RedisServer::start_node(Kind::Redis, arguments)).await
     }
 
     /// Three masters that nobody takes the place of.
@@ -41,7 +41,7 @@ impl Cluster {
     ///
     /// As [`start`](Self::start).
     pub async fn of_kind(kind: Kind) -> Self {
-        Self::launch(0, |arguments| RedisServer::start_node(kind, arguments)).await
+        Self::launch(0, |_, arguments| RedisServer::start_node(kind, arguments)).await
     }
 
     /// The same over TLS, also among themselves.
@@ -50,7 +50,20 @@ impl Cluster {
     ///
     /// As [`start`](Self::start).
     pub async fn with_tls(certificates: &Certificates) -> Self {
-        Self::launch(0, |arguments| RedisServer::start_node_with_tls(certificates, arguments)).await
+        let start =
+            |_, arguments: &[&str]| RedisServer::start_node_with_tls(certificates, arguments);
+        Self::launch(0, start).await
+    }
+
+    /// The same with clocks that are off by these, as `"+3600s"`.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start), and when there is no libfaketime.
+    pub async fn off_by(clocks: [&str; MASTERS]) -> Self {
+        let start =
+            |at: usize, arguments: &[&str]| RedisServer::start_node_off_by(clocks[at], arguments);
+        Self::launch(0, start).await
     }
 
     /// One for all tests of this process, each with a namespace of its own; nothing may be done to it. Ends with the
@@ -69,7 +82,7 @@ impl Cluster {
         &SHARED.get_or_init(start).await.0
     }
 
-    async fn launch(replicas: usize, start: impl Fn(&[&str]) -> RedisServer) -> Self {
+    async fn launch(replicas: usize, start: impl Fn(usize, &[&str]) -> RedisServer) -> Self {
         let arguments = [
             "--cluster-node-timeout",
             "1000",
@@ -86,7 +99,7 @@ impl Cluster {
             "--repl-ping-replica-period",
             "1",
         ];
-        let nodes = (0..MASTERS + replicas).map(|_| start(&arguments)).collect();
+        let nodes = (0..MASTERS + replicas).map(|at| start(at, &arguments)).collect();
         let cluster = Self { nodes };
         cluster.come_together().await;
         cluster

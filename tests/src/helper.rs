@@ -11,7 +11,7 @@ const ROLE: &str = "REDIS_CACHED_TEST_ROLE";
 /// What the test runner itself prints does not begin like this.
 const MARK: &str = "@ ";
 
-/// Another process of the same program, which talks in lines. Ends with the value.
+/// Another process, as a rule of the same program, which talks in lines. Ends with the value.
 #[derive(Debug)]
 pub struct Helper {
     process: Child,
@@ -29,14 +29,27 @@ impl Helper {
     #[must_use]
     pub fn start(role: &str, environment: &[(&str, &str)]) -> Self {
         let program = std::env::current_exe().expect("the test binary knows where it is");
-        let mut process = Command::new(program)
-            .args(["helper_process", "--exact", "--nocapture", "--test-threads=1"])
-            .env(ROLE, role)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the test binary can be run again");
+        let mut command = Command::new(program);
+        command.args(["helper_process", "--exact", "--nocapture", "--test-threads=1"]);
+        command.env(ROLE, role).envs(environment.iter().copied());
+        Self::spawn(command)
+    }
+
+    /// Runs another program, which talks in the same way.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be started.
+    #[must_use]
+    pub fn program(path: &str, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(path);
+        command.envs(environment.iter().copied());
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("the program is there");
         let orders = process.stdin.take().expect("it was asked for");
         let stdout = process.stdout.take().expect("it was asked for");
         let (tell, told) = mpsc::unbounded_channel();

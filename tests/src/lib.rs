@@ -5,6 +5,7 @@
 
 mod certificates;
 mod cluster;
+mod faked_clock;
 mod gate;
 mod helper;
 mod monitor;
@@ -16,6 +17,7 @@ mod told;
 
 pub use certificates::Certificates;
 pub use cluster::{Cluster, slot_of};
+pub use faked_clock::faked_clock;
 pub use gate::Gate;
 pub use helper::{Helper, orders, role, tell};
 pub use monitor::{Monitor, Seen};

@@ -107,8 +107,19 @@ impl Service {
     ///
     /// When that does not come about.
     pub async fn fail_over(&self) {
-        let mut cli = self.sentinels[0].cli().await;
-        redis::cmd("SENTINEL").arg("FAILOVER").arg("shop").exec_async(&mut cli).await.unwrap();
+        let (asked, new) = (&self.sentinels[0], self.servers[1].port());
+        let mut cli = asked.cli().await;
+        let order = redis::cmd("SENTINEL").arg("FAILOVER").arg("shop").clone();
+        order.exec_async(&mut cli).await.expect("it is known");
+        eventually("the failover is over", async || {
+            if asked.master().await == new {
+                return true;
+            }
+            // One that takes too long is given up, and nobody begins another. While one is under way this is refused.
+            let _ = order.exec_async(&mut cli).await;
+            false
+        })
+        .await;
         self.has_failed_over().await;
     }
 

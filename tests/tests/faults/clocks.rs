@@ -2,12 +2,11 @@
 //!
 //! A helper process obeys `read N`, `brief N`, `peek N`, `invalidate N` and `clock`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis_cached::{Cache, redis_cached};
-use redis_cached_tests::{Helper, RedisServer, eventually, orders, tell};
+use redis_cached_tests::{Helper, RedisServer, eventually, faked_clock, orders, tell};
 
 use crate::stage::patient;
 
@@ -64,25 +63,11 @@ pub(crate) fn play(process: &str) {
     runtime.shutdown_background();
 }
 
-/// Of Debian's package `libfaketime`.
-fn faked_clock() -> PathBuf {
-    let found = std::fs::read_dir("/usr/lib").expect("this is Linux").find_map(|place| {
-        let library = place.ok()?.path().join("faketime/libfaketimeMT.so.1");
-        library.exists().then_some(library)
-    });
-    found.expect("there is no libfaketime: apt-get install libfaketime")
-}
-
 /// A process whose clock is off by this.
 fn helper(process: &str, off: &str, server: &RedisServer) -> Helper {
-    let library = faked_clock().display().to_string();
-    let environment = [
-        ("SERVER", &*server.url()),
-        ("LD_PRELOAD", &library),
-        ("FAKETIME", off),
-        // Time goes on as it does, and only its beginning is another.
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ];
+    let (url, clock) = (server.url(), faked_clock(off));
+    let mut environment = vec![("SERVER", &*url)];
+    environment.extend(clock.iter().map(|(name, value)| (*name, &**value)));
     Helper::start(process, &environment)
 }
 

@@ -320,6 +320,30 @@ fn c1_what_is_left_where_no_runtime_is_is_told_and_goes_with_what_comes_next() {
     }));
 }
 
+/// It was sent once, before its COMMIT, and then its runtime has ended, or nobody drives it any more.
+#[test]
+fn c1_a_shutdown_sends_what_was_left_on_a_runtime_that_does_nothing_more() {
+    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+    for ends in [true, false] {
+        let (first, second) = (runtime(), runtime());
+        let cache = first.block_on(memory());
+        first.block_on(cache.scope(async {
+            drop(Invalidation::collect(write()).await);
+            settle().await;
+            assert_eq!(cache.unconfirmed_invalidations(), 0);
+            fill().await;
+        }));
+        let still = (!ends).then_some(first);
+        second.block_on(cache.scope(async {
+            assert_eq!(stored().await, [true; 3]);
+            let shut_down = cache.shutdown(Duration::from_millis(20)).await;
+            assert_eq!(shut_down.is_ok(), ends, "a task that stands still is told: {shut_down:?}");
+            assert_eq!(stored().await, [false, true, false], "ends: {ends}");
+        }));
+        drop(still);
+    }
+}
+
 /// Its runtime ends before the server is there.
 #[test]
 fn what_could_not_be_sent_before_its_runtime_ended_is_told() {

@@ -600,10 +600,10 @@ async fn c5_a_cluster_that_is_down_is_an_outage() {
 
 /// The version of a row that each call must show at least, and what its origin has.
 #[derive(Default)]
-struct Rows {
+pub(crate) struct Rows {
     written: [AtomicU64; 24],
     acknowledged: [AtomicU64; 24],
-    over: AtomicBool,
+    pub(crate) over: AtomicBool,
 }
 
 #[redis_cached(
@@ -646,7 +646,7 @@ impl Rows {
 }
 
 /// Some callers in each of two processes, as it were.
-async fn under_load(cluster: &Cluster) -> (Arc<Rows>, JoinSet<[u64; 2]>, Vec<Cache>) {
+pub(crate) async fn under_load(cluster: &Cluster) -> (Arc<Rows>, JoinSet<[u64; 2]>, Vec<Cache>) {
     let rows = Arc::new(Rows::default());
     let mut users = JoinSet::new();
     let mut caches = Vec::new();

@@ -3,11 +3,12 @@
 //! Tests of a promise are named after it: `c1_` final invalidation, `c3_` age, `c4_` work, `c5_`
 //! Redis is not a single point of failure, `c6_` never garbage.
 
+mod clocks;
 mod cluster;
 mod cluster_replicas;
 mod contract;
 mod damage;
-mod deploys;
+mod dropped;
 mod integrity;
 mod outages;
 mod priming;
@@ -18,6 +19,7 @@ mod schemas;
 mod secrets;
 mod sentinel;
 mod setup;
+mod shutdown;
 mod signatures;
 mod stage;
 mod tagging;
@@ -26,13 +28,10 @@ mod unwanted;
 mod wire;
 mod writes;
 
-/// Not a test of its own: what the tests in `processes` and `deploys` run in other processes.
+/// Not a test of its own: what the tests in `processes` run in other processes.
 #[test]
 fn helper_process() {
     if let Some(role) = redis_cached_tests::role() {
-        match role.strip_prefix("deploy ") {
-            Some(version) => processes::run(deploys::play(version)),
-            None => processes::play(&role),
-        }
+        processes::play(&role);
     }
 }

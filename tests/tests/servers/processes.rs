@@ -38,7 +38,8 @@ async fn job(id: u64, cache: &Cache, origin: &Origin) -> String {
 
 /// The helper process.
 pub(crate) fn play(process: &str) {
-    run(async {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
         let url = std::env::var("SERVER").expect("the parent says where the server is");
         let (cache, origin) = (connect(&url).await, Origin::new(process));
         let mut orders = orders();
@@ -47,12 +48,6 @@ pub(crate) fn play(process: &str) {
             obey(&order, &cache, &origin).await;
         }
     });
-}
-
-/// In a helper process: without waiting for what is left behind.
-pub(crate) fn run(part: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(part);
     runtime.shutdown_background();
 }
 
