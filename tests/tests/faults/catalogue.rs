@@ -16,8 +16,12 @@ const EXCEPT: [(u32, &str); 9] = [
     (67, "not yet: exclusive runs"),
 ];
 /// Where tests are, and how the table calls these places.
-const PLACES: [(&str, &str); 3] =
-    [("tests/tests", ""), ("cache-runtime/src", "runtime/"), ("cache-macros/src", "macros/")];
+const PLACES: [(&str, &str); 4] = [
+    ("tests/tests", ""),
+    ("tests/metrics/tests", ""),
+    ("cache-runtime/src", "runtime/"),
+    ("cache-macros/src", "macros/"),
+];
 const MARK: &str = "/// Catalogue ";
 
 #[test]

@@ -29,6 +29,7 @@ use super::watch::Watcher;
 use crate::clock::ServerClock;
 use crate::config::Tls;
 use crate::key::lane_of;
+use crate::metrics::{Access, OfServer, Timer};
 use crate::sync::lock;
 
 /// As many living runtimes may have connections at a time; the oldest loses them first.
@@ -54,6 +55,7 @@ pub(crate) struct Link {
     /// Not while `build()` tries what it may do, which touches nothing that anybody wants.
     confirms: AtomicBool,
     pools: RwLock<Vec<Arc<Pool>>>,
+    metrics: OfServer,
 }
 
 /// The connections that live on one runtime: lanes for reads, half as many for what may write, one for the tracked reads
@@ -219,7 +221,8 @@ impl Link {
     ) -> Result<Self, RedisError> {
         let endpoint = Arc::new(Endpoint::new(at, tls)?);
         let (confirms, pools) = (AtomicBool::new(false), RwLock::default());
-        Ok(Self { endpoint, limits, confirmation, confirms, pools })
+        let metrics = OfServer::new(&endpoint.address());
+        Ok(Self { endpoint, limits, confirmation, confirms, pools, metrics })
     }
 
     pub(super) fn may_change_servers(&self) -> bool {
@@ -279,8 +282,8 @@ impl Link {
             reading,
             writing,
             endpoint: Arc::clone(&self.endpoint),
-            reads: Breaker::default(),
-            writes: Breaker::default(),
+            reads: Breaker::told_by(self.metrics.breaker(Access::Read)),
+            writes: Breaker::told_by(self.metrics.breaker(Access::Write)),
             judged: AtomicU64::new(self.endpoint.epoch.current()),
             address,
             down,
@@ -328,6 +331,20 @@ impl Link {
         sending: Sending,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
+        let timer = Timer::start();
+        let reply = self.sent_as(pool, way, cmd, sending, deadline).await;
+        self.metrics.ended(timer, sending.may.into(), cmd, &reply);
+        reply
+    }
+
+    async fn sent_as(
+        &self,
+        pool: &Pool,
+        way: Way,
+        cmd: &Cmd,
+        sending: Sending,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
         let confirms = self.confirms.load(Ordering::Relaxed);
         let invalidates = sending.purpose == Purpose::Invalidation;
         let confirmation = self.confirmation.as_ref().filter(|_| confirms && invalidates);
@@ -339,9 +356,7 @@ impl Link {
         let times = if sending.repeatable { 2 } else { 1 };
         let admission = pool.admission(sending);
         if admission == Admission::Refused && sending.purpose == Purpose::Ordinary {
-            return Err(StoreError::Unconnected(
-                "the server has not answered lately, and is asked again soon".to_owned(),
-            ));
+            return Err(StoreError::LeftAlone);
         }
         let sent = Instant::now();
         let attempt = async {
@@ -595,6 +610,15 @@ pub(super) enum May {
     Read,
     /// As every script may, as far as a server knows.
     Write,
+}
+
+impl From<May> for Access {
+    fn from(may: May) -> Self {
+        match may {
+            May::Read => Self::Read,
+            May::Write => Self::Write,
+        }
+    }
 }
 
 /// How a command is sent.
