@@ -10,9 +10,11 @@ use crate::cache::{self, Cache, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::key::Key;
 use crate::left_behind;
+use crate::metrics::Subject as Counted;
 use crate::store::{StoreError, Touch};
 use crate::sync::lock;
 use crate::tags::{self, Tag};
+use crate::telemetry;
 use crate::together::together;
 
 /// So many go out in one request, each with a deadline of its own. All are attempted.
@@ -277,10 +279,22 @@ impl Batch {
             }
         }
         let (store, namespace) = (&cache.store, &cache.namespace);
-        let keys =
-            in_chunks(&keys, |keys| Box::pin(store.invalidate(namespace, keys, cache.deadline())));
+        let told = |counted, count, sent: Result<(), StoreError>| {
+            telemetry::touched(cache, Touch::Invalidate, counted, count, &sent);
+            sent
+        };
+        let keys = in_chunks(&keys, |keys| {
+            Box::pin(async move {
+                let sent = store.invalidate(namespace, keys, cache.deadline()).await;
+                told(Counted::Key, keys.len(), sent)
+            })
+        });
         let tags = in_chunks(&tags, |tags| {
-            Box::pin(store.touch_tags(namespace, tags, Touch::Invalidate, cache.deadline()))
+            Box::pin(async move {
+                let deadline = cache.deadline();
+                let sent = store.touch_tags(namespace, tags, Touch::Invalidate, deadline).await;
+                told(Counted::Tag, tags.len(), sent)
+            })
         });
         let (keys, tags) = tokio::join!(keys, tags);
         Outcome { keys, tags }

@@ -17,6 +17,7 @@ use crate::faults::{self, Fault};
 use crate::frame::{Frame, Gathered};
 use crate::freshness;
 use crate::lease::Lease;
+use crate::metrics::{self, Timer};
 use crate::policy::Policy;
 use crate::priming::Primes;
 use crate::request::Request;
@@ -64,6 +65,7 @@ pub(crate) fn run<'c>(
     Box::pin(async move {
         let takes_primes = lease.and_then(|lease| lease.began().keys_known_since());
         let frame = Frame::of_body(request, takes_primes);
+        let timer = Timer::start();
         frame.within(|| computation.start());
         // Outside of a runtime there is no clock to go by.
         let limit = request.policy.timeout.filter(|_| Handle::try_current().is_ok());
@@ -88,6 +90,11 @@ pub(crate) fn run<'c>(
         if let Some(after) = limit.filter(|_| !has_ended) {
             frame.within(|| computation.time_out(TimedOut::new(request.site.function(), after)));
         }
+        metrics::ran(request.site, timer, || match has_ended {
+            false => metrics::Ran::TimedOut,
+            true if computation.answer().is_failure() => metrics::Ran::Error,
+            true => metrics::Ran::Value,
+        });
         let mut touched = frame.close();
         let at_hand = frame.primed();
         request.site.note_tags_inside(!touched.is_empty());
@@ -182,6 +189,17 @@ pub(crate) fn product(
 
 /// Seals the product with a life that begins at `born_at`, and commits it under the lease.
 pub(crate) async fn commit(
+    request: &Request,
+    lease: Lease,
+    product: &Product,
+    touched: &Gathered,
+) -> Result<Commit, StoreError> {
+    let committed = sealed_and_committed(request, lease, product, touched).await;
+    metrics::committed(request.site, &committed);
+    committed
+}
+
+async fn sealed_and_committed(
     request: &Request,
     mut lease: Lease,
     product: &Product,

@@ -15,10 +15,12 @@ use crate::frame::{self, Gathered, Spoiled};
 use crate::freshness::{self, Freshness};
 use crate::handle::State;
 use crate::lease::{self, Began};
+use crate::metrics::Subject;
 use crate::request::Request;
 use crate::seen;
-use crate::store::{Commit, Seize, StoreError, Version};
+use crate::store::{Commit, Seize, StoreError, Touch, Version};
 use crate::tags::{self, Standing, Tag};
+use crate::telemetry;
 
 /// A future without its type.
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -141,7 +143,9 @@ pub(crate) fn invalidate(request: Request) -> Boxed<'static, Result<(), Error>> 
     Box::pin(async move {
         let deadline = request.cache.deadline();
         let (cache, keys) = (&request.cache, std::slice::from_ref(&request.key));
-        cache.store.invalidate(&cache.namespace, keys, deadline).await.map_err(unconfirmed)
+        let invalidated = cache.store.invalidate(&cache.namespace, keys, deadline).await;
+        telemetry::touched(cache, Touch::Invalidate, Subject::Key, 1, &invalidated);
+        invalidated.map_err(unconfirmed)
     })
 }
 
@@ -153,7 +157,9 @@ pub(crate) fn expire(request: Request) -> Boxed<'static, Result<(), Error>> {
     Box::pin(async move {
         let deadline = request.cache.deadline();
         let cache = &request.cache;
-        cache.store.expire(&cache.namespace, &request.key, deadline).await.map_err(unconfirmed)?;
+        let expired = cache.store.expire(&cache.namespace, &request.key, deadline).await;
+        telemetry::touched(cache, Touch::Expire, Subject::Key, 1, &expired);
+        expired.map_err(unconfirmed)?;
         // This process may have asked for the key a moment ago, and would not ask again so soon.
         request.cache.refreshes.forget(&request.key);
         Ok(())

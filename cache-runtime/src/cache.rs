@@ -14,6 +14,7 @@ use crate::flight::Flights;
 use crate::functions::{Function, Functions};
 use crate::lease::Lease;
 use crate::left_behind::{self, LeftBehind};
+use crate::metrics::OfCache;
 use crate::refresh::Refreshes;
 use crate::request::{FlightKey, Landed};
 use crate::seen::Remembered;
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) remembered: Remembered,
     pub(crate) work: Work,
     pub(crate) left: LeftBehind,
+    pub(crate) metrics: OfCache,
     /// Bodies that run on their own because nothing can be shared, at once.
     pub(crate) alone: tokio::sync::Semaphore,
 }
@@ -119,6 +121,7 @@ impl Cache {
             remembered: Remembered::default(),
             work: Work::default(),
             left: LeftBehind::default(),
+            metrics: OfCache::new(),
             alone: tokio::sync::Semaphore::new(MOST_ALONE),
             settings,
         }))

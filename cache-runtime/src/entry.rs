@@ -43,6 +43,7 @@ use crate::codec;
 use crate::codec::compression::Compressed;
 use crate::integrity::{Content, Integrity, MAC};
 use crate::key::Key;
+use crate::rejection::Rejection;
 use crate::tags::{self, Stamp};
 
 pub(crate) const HEADER: usize = 76;
@@ -126,8 +127,8 @@ impl<'a> Iterator for Stamps<'a> {
 pub(crate) enum Found<'a> {
     Usable(Entry<'a>),
     /// Written by another function, type, version or format: not ours to use, nor to remove.
-    Foreign,
-    Damaged,
+    Foreign(Rejection),
+    Damaged(Rejection),
     /// As a cache writes it, but for all that is known not one with this cache's secret, nor for this key.
     Unauthenticated,
     /// Past its end, with which Redis should have removed it.
@@ -215,7 +216,12 @@ pub(crate) fn find<'s>(
         let Some(entry) = split_first(rest) else {
             // A format we do not know is somebody's newer one; anything else is broken.
             let newer = rest.len() >= 4 && rest[..3] == MAGIC[..3] && rest[3] != MAGIC[3];
-            return if newer { Found::Foreign } else { Found::Damaged };
+            let begins = rest.len() >= HEADER && rest[..4] == MAGIC;
+            return match (newer, begins) {
+                (true, _) => Found::Foreign(Rejection::Format),
+                (false, true) => Found::Damaged(Rejection::Length),
+                (false, false) => Found::Damaged(Rejection::Magic),
+            };
         };
         if u64_at(entry, FINGERPRINT.start) == fingerprint {
             return open(entry, stored.len() - rest.len(), key, integrity);
@@ -225,7 +231,7 @@ pub(crate) fn find<'s>(
             break;
         }
     }
-    Found::Foreign
+    Found::Foreign(Rejection::Fingerprint)
 }
 
 /// The names in the stamps of the reader's own entry, which nobody has checked yet.
@@ -284,11 +290,19 @@ fn open<'s>(entry: &'s [u8], offset: usize, key: &Key, integrity: Option<&Integr
     let (Some(codec), Some(compressed)) =
         (codec::Id::from_number(entry[64]), Compressed::from_number(entry[65]))
     else {
-        return Found::Foreign;
+        return Found::Foreign(Rejection::Codec);
     };
-    let intact = u64_at(entry, 8) == checksum(entry) && entry[48..64] == key.digest().to_le_bytes();
-    let Some((covered, mac)) = split_mac(entry).filter(|_| intact) else { return Found::Damaged };
-    let Some((stamps, payload)) = split_stamps(covered) else { return Found::Damaged };
+    if u64_at(entry, 8) != checksum(entry) {
+        return Found::Damaged(Rejection::Checksum);
+    }
+    if entry[48..64] != key.digest().to_le_bytes() {
+        return Found::Damaged(Rejection::Key);
+    }
+    let parts = split_mac(entry)
+        .and_then(|(covered, mac)| split_stamps(covered).map(|parts| (covered, mac, parts)));
+    let Some((covered, mac, (stamps, payload))) = parts else {
+        return Found::Damaged(Rejection::Layout);
+    };
     if let Some(integrity) = integrity
         && !mac.is_some_and(|mac| integrity.accepts(key, content(covered), mac))
     {

@@ -67,7 +67,7 @@ fn each_of_two_readers_finds_its_own() {
     let both = [sealed(THEIRS, b"theirs"), sealed(MINE, b"mine")].concat();
     let Found::Usable(entry) = find(&both, MINE) else { panic!("not usable") };
     assert_eq!((entry.payload, &both[entry.place]), (&b"mine"[..], &b"mine"[..]));
-    assert!(matches!(find(&both, 33), Found::Foreign));
+    assert!(matches!(find(&both, 33), Found::Foreign(_)));
     assert_eq!(other_than(&both, MINE), Some(&sealed(THEIRS, b"theirs")[..]));
     assert_eq!(other_than(&both, THEIRS), Some(&sealed(MINE, b"mine")[..]));
     assert_eq!(other_than(&sealed(MINE, b"mine"), MINE), None);
@@ -135,24 +135,24 @@ fn c6_stamps_that_no_entry_has_are_damage() {
         (255, &too_many),
     ] {
         let stored = forged(count, behind);
-        assert!(matches!(find(&stored, MINE), Found::Damaged), "{count} {behind:?}");
+        assert!(matches!(find(&stored, MINE), Found::Damaged(_)), "{count} {behind:?}");
     }
 }
 
 #[test]
 fn another_key_codec_compression_or_format_is_a_miss() {
     let stored = sealed(MINE, b"value");
-    assert!(matches!(super::find(&stored, MINE, &key_of(43), None), Found::Damaged));
+    assert!(matches!(super::find(&stored, MINE, &key_of(43), None), Found::Damaged(_)));
     let mut unknown_codec = stored.clone();
     unknown_codec[64] = 99;
-    assert!(matches!(find(&unknown_codec, MINE), Found::Foreign));
+    assert!(matches!(find(&unknown_codec, MINE), Found::Foreign(_)));
     let mut unknown_compression = stored.clone();
     unknown_compression[65] = 99;
-    assert!(matches!(find(&unknown_compression, MINE), Found::Foreign));
+    assert!(matches!(find(&unknown_compression, MINE), Found::Foreign(_)));
     let mut newer_format = stored.clone();
     newer_format[3] = 2;
-    assert!(matches!(find(&newer_format, MINE), Found::Foreign));
-    assert!(matches!(find(b"somebody else's text", MINE), Found::Damaged));
+    assert!(matches!(find(&newer_format, MINE), Found::Foreign(_)));
+    assert!(matches!(find(b"somebody else's text", MINE), Found::Damaged(_)));
 }
 
 #[test]
@@ -268,8 +268,8 @@ fn c6_what_somebody_without_the_secret_makes_is_not_authentic() {
     let mut no_room = sealed(MINE, b"value");
     no_room[FLAGS] = FLAG_MAC;
     let no_room = with_a_right_checksum(no_room);
-    assert!(matches!(find_authentic(&no_room, &WITH), Found::Damaged));
-    assert!(matches!(find(&no_room, MINE), Found::Damaged));
+    assert!(matches!(find_authentic(&no_room, &WITH), Found::Damaged(_)));
+    assert!(matches!(find(&no_room, MINE), Found::Damaged(_)));
 }
 
 #[test]
@@ -330,7 +330,7 @@ proptest! {
                 prop_assert_eq!(entry.stamps.count(), usize::from(count));
                 prop_assert!(count <= 32);
             }
-            Found::Damaged => {}
+            Found::Damaged(_) => {}
             other => prop_assert!(false, "it is this function's: {other:?}"),
         }
     }

@@ -113,8 +113,8 @@ impl Party {
                 };
                 Found::Usable(entry, place)
             }
-            entry::Found::Foreign | entry::Found::Ended => Found::Foreign,
-            entry::Found::Damaged => Found::Damaged,
+            entry::Found::Foreign(_) | entry::Found::Ended => Found::Foreign,
+            entry::Found::Damaged(_) => Found::Damaged,
             entry::Found::Unauthenticated => Found::Unauthenticated,
         }
     }

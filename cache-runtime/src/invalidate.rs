@@ -3,8 +3,10 @@
 use crate::by_hand::{Boxed, unconfirmed};
 use crate::cache::{self, Cache, Inner};
 use crate::error::{Error, ErrorKind};
+use crate::metrics::Subject;
 use crate::store::Touch;
 use crate::tags::{self, Tag};
+use crate::telemetry;
 use crate::writing::{Invalidated, Writing, first_unconfirmed};
 
 /// [`Cache::invalidate_tags`] of the cache that annotated functions use here.
@@ -220,8 +222,13 @@ impl Inner {
     }
 
     pub(crate) async fn touch_tags(&self, tags: &[Tag], touch: Touch) -> Result<(), Error> {
+        self.touch(tags, touch, Subject::Tag).await
+    }
+
+    async fn touch(&self, tags: &[Tag], touch: Touch, subject: Subject) -> Result<(), Error> {
         let deadline = self.deadline();
         let touched = self.store.touch_tags(&self.namespace, tags, touch, deadline).await;
+        telemetry::touched(self, touch, subject, tags.len(), &touched);
         if touch == Touch::Expire {
             // This process may have asked for some of their keys a moment ago, and would not ask again so soon.
             self.refreshes.forget_all();
@@ -233,9 +240,11 @@ impl Inner {
         Box::pin(async {
             if self.settings.clearable {
                 let everything = Tag::stamped(&self.namespace, tags::EVERYTHING);
-                return self.touch_tags(&[everything], Touch::Invalidate).await;
+                return self.touch(&[everything], Touch::Invalidate, Subject::All).await;
             }
-            self.store.clear(&self.namespace).await.map_err(unconfirmed)
+            let cleared = self.store.clear(&self.namespace).await;
+            telemetry::touched(self, Touch::Invalidate, Subject::All, 1, &cleared);
+            cleared.map_err(unconfirmed)
         })
     }
 }

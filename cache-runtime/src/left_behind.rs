@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::after_commit::{Batch, Outcome, Subject};
 use crate::cache::Inner;
+use crate::metrics::Pending;
 use crate::sync::lock;
 use crate::tags;
 
@@ -32,11 +33,14 @@ const MOST: usize = 65_536;
 pub(crate) struct LeftBehind {
     waiting: Mutex<Waiting>,
     more: Notify,
+    pending: Pending,
 }
 
 #[derive(Default)]
 struct Waiting {
     subjects: HashMap<Subject, Turn>,
+    /// How many of these no server has confirmed.
+    unconfirmed: usize,
     /// How often something was left.
     count: u64,
     /// Runtimes with an errand. One alone would not do: nobody may be driving its runtime.
@@ -58,14 +62,17 @@ pub(crate) fn leave(cache: &Arc<Inner>, batch: Batch) {
         return;
     }
     let runtime = Handle::try_current().map(|runtime| runtime.id()).ok();
-    let (lost, unsent, begins) = {
+    let (lost, unsent, begins, before, after) = {
         let mut waiting = lock(&cache.left.waiting);
+        let before = waiting.unconfirmed;
         let lost = waiting.add(batch, cache.settings.clearable, Instant::now());
         let begins = runtime.filter(|id| !waiting.attended.contains(id));
         waiting.attended.extend(begins);
-        (lost, waiting.unattended(), begins)
+        (lost, waiting.unattended(), begins, before, waiting.unconfirmed)
     };
+    cache.left.pending.changed(before, after);
     if lost > 0 {
+        cache.left.pending.lost(lost);
         tracing::error!(
             target: "redis_cached", lost,
             "more than {MOST} invalidations wait for a server that can't be reached, and these are given up: old \
@@ -100,7 +107,7 @@ pub(crate) fn attend(cache: &Arc<Inner>) {
 
 /// How many the server has not confirmed yet.
 pub(crate) fn unconfirmed(cache: &Inner) -> usize {
-    lock(&cache.left.waiting).subjects.values().filter(|turn| !turn.reached).count()
+    lock(&cache.left.waiting).unconfirmed
 }
 
 fn tell_unattended(unsent: usize) {
@@ -182,15 +189,19 @@ impl LeftBehind {
     ) {
         let now = Instant::now();
         let mut waiting = lock(&self.waiting);
+        let before = waiting.unconfirmed;
+        let (mut newly_confirmed, mut given_up) = (0, 0);
         let mut lost = 0_usize;
         for (subject, number) in due {
             let turn = waiting.subjects.get_mut(&subject).filter(|turn| turn.number == number);
             let Some(turn) = turn else { continue };
             let confirmed = outcome.confirms(&subject);
+            newly_confirmed += usize::from(confirmed && !turn.reached);
             let age = if confirmed { sent_at - turn.since } else { now - turn.since };
             if confirmed && (stopping || age >= UNDER_WAY) {
                 waiting.subjects.remove(&subject);
             } else if !confirmed && age >= LONGEST {
+                given_up += usize::from(!turn.reached);
                 waiting.subjects.remove(&subject);
                 lost += 1;
             } else {
@@ -201,8 +212,12 @@ impl LeftBehind {
                 turn.pause = (turn.pause * 2).min(longest);
             }
         }
+        waiting.unconfirmed -= newly_confirmed + given_up;
+        let after = waiting.unconfirmed;
         drop(waiting);
+        self.pending.changed(before, after);
         if lost > 0 {
+            self.pending.lost(lost);
             tracing::error!(
                 target: "redis_cached", lost,
                 "invalidations of transactions could not be sent for five minutes, and are given up: old values may \
@@ -239,10 +254,12 @@ impl Waiting {
         for subject in batch {
             let turn = Turn { number, since: now, due: now, pause: FIRST_PAUSE, reached: false };
             if self.subjects.len() < MOST || self.subjects.contains_key(&subject) {
-                self.subjects.insert(subject, turn);
+                let before = self.subjects.insert(subject, turn);
+                self.unconfirmed += usize::from(before.is_none_or(|turn| turn.reached));
             } else if clearable {
                 self.subjects.clear();
                 self.subjects.insert(Subject::Tag(tags::EVERYTHING.to_owned()), turn);
+                self.unconfirmed = 1;
             } else {
                 lost += 1;
             }
@@ -252,10 +269,7 @@ impl Waiting {
 
     /// How many nobody will send.
     fn unattended(&self) -> usize {
-        if !self.attended.is_empty() {
-            return 0;
-        }
-        self.subjects.values().filter(|turn| !turn.reached).count()
+        if self.attended.is_empty() { self.unconfirmed } else { 0 }
     }
 }
 

@@ -44,6 +44,11 @@ mod key_hash;
 mod lease;
 mod left_behind;
 mod lookup;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "metrics/off.rs"]
+mod metrics;
 mod observe;
 mod outcome;
 mod patience;
@@ -53,6 +58,7 @@ mod priming;
 #[doc(hidden)]
 pub mod private;
 mod refresh;
+mod rejection;
 mod request;
 mod returns;
 mod seen;

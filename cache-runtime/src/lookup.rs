@@ -21,13 +21,14 @@ use crate::frame::{self, Gathered};
 use crate::freshness::{self, Freshness};
 use crate::kept::{self, Kept};
 use crate::lease::{self, Taken};
-use crate::observe;
+use crate::metrics::{self, Awaited, Timer};
 use crate::outcome::{Outcome, Served};
 use crate::patience::Patience;
 use crate::places::{self, Place};
 use crate::policy::Refuses;
 use crate::private::Target;
 use crate::refresh;
+use crate::rejection::Rejection;
 use crate::request::{Asked, Landed, Lead, Request, Shared, Unasked, Wait};
 use crate::seen::{self, Seen};
 use crate::site::Warning;
@@ -80,13 +81,14 @@ pub(crate) fn answer<'c>(
         Ok(asked) => asked,
         Err(Unasked { site, mut tags }) => {
             return Box::pin(async move {
+                let timer = Timer::start();
                 frame::bypass(|| computation.start());
                 poll_fn(|cx| frame::bypass(|| computation.poll(cx))).await;
                 // To a body around it the function is code like any other, that says what it reads.
                 computation.answer().tag(&mut tags);
                 frame::hand_on(None, &tags);
                 if let Some(site) = site {
-                    observe::note(site, Outcome::Bypassed);
+                    telemetry::bypassed(site, timer, || computation.answer().is_failure());
                 }
                 Outcome::Bypassed
             });
@@ -108,7 +110,8 @@ pub(crate) fn answer<'c>(
                 Read::Unknown => fill(&request.resolved(computation), computation, None).await,
             }
         };
-        telemetry::answered(request.site, &request.key, outcome);
+        let failed = || computation.answer().is_failure();
+        telemetry::answered(request.site, &request.key, outcome, failed);
         outcome
     })
 }
@@ -142,7 +145,7 @@ pub(crate) fn begin(
         && let Ok(Asked { request, .. }) = &asked
         && let Some(outcome) = read_at_once(request, computation)
     {
-        telemetry::answered(request.site, &request.key, outcome);
+        telemetry::answered(request.site, &request.key, outcome, || false);
         return Begun::Answered(outcome);
     }
     Begun::Unanswered(asked)
@@ -152,7 +155,8 @@ pub(crate) fn begin(
 fn read_at_once(request: &Request, computation: &mut dyn Computation) -> Option<Outcome> {
     match classify(request, computation, seen::see_at_once(request)?, Whose::Own) {
         Classified::Answered(outcome, _) => Some(outcome),
-        Classified::Miss(_) | Classified::Damaged(_) => None,
+        // Which is looked at again.
+        Classified::Miss(..) | Classified::Damaged(..) => None,
     }
 }
 
@@ -265,7 +269,10 @@ async fn read(
     deadline: Instant,
     whose: Whose,
 ) -> Read {
-    let seen = match seen::see(request, deadline).await {
+    let timer = Timer::start();
+    let seen = seen::see(request, deadline).await;
+    metrics::looked(request.site, timer);
+    let seen = match seen {
         Ok(seen) => {
             computation.answer().forget_kept();
             seen
@@ -277,10 +284,17 @@ async fn read(
     };
     match classify(request, computation, seen, whose) {
         Classified::Answered(outcome, hit) => Read::Answered(outcome, hit),
-        Classified::Miss(judged) => Read::Miss(judged),
-        Classified::Damaged(judged) if request.terms.reads_only => Read::Miss(judged),
-        Classified::Damaged(judged) => {
-            telemetry::step(request.site, &request.key, "damaged entry");
+        Classified::Miss(judged, why) => {
+            if let Some(why) = why {
+                telemetry::rejected(request.site, &request.key, why);
+            }
+            Read::Miss(judged)
+        }
+        Classified::Damaged(judged, why) => {
+            telemetry::rejected(request.site, &request.key, why);
+            if request.terms.reads_only {
+                return Read::Miss(judged);
+            }
             match request.cache.store.remove(&request.key, &judged, deadline).await {
                 Ok(()) => Read::Miss(Judged::ABSENT),
                 Err(_) => Read::Miss(judged),
@@ -300,8 +314,10 @@ enum Whose {
 /// What stored bytes are to this call.
 enum Classified {
     Answered(Outcome, Shareable),
-    Miss(Judged),
-    Damaged(Judged),
+    /// For a reason, where it is not its age alone.
+    Miss(Judged, Option<Rejection>),
+    /// To be removed.
+    Damaged(Judged, Rejection),
 }
 
 fn classify(
@@ -311,45 +327,39 @@ fn classify(
     whose: Whose,
 ) -> Classified {
     if seen.stored.is_empty() {
-        return Classified::Miss(Judged::ABSENT);
+        return Classified::Miss(Judged::ABSENT, None);
     }
     let judged = Judged::of(&seen.stored);
-    let miss = |why| {
-        telemetry::step(request.site, &request.key, why);
-        Classified::Miss(judged)
-    };
+    let miss = |why| Classified::Miss(judged, Some(why));
     let found = match seen.find(request) {
         Found::Usable(found) => found,
-        Found::Foreign => {
+        Found::Foreign(why) => {
             if let Some(fingerprint) = judged.fingerprint() {
                 request.cache.functions.found(request.site, fingerprint);
             }
-            return miss("entry of another function or type");
+            return miss(why);
         }
-        Found::Ended => return miss("past its end"),
-        Found::Unauthenticated => {
-            telemetry::warn_once(request.site, Warning::Unauthenticated, "");
-            return Classified::Damaged(judged);
-        }
-        Found::Damaged => return Classified::Damaged(judged),
+        Found::Ended => return miss(Rejection::Ended),
+        Found::Unauthenticated => return Classified::Damaged(judged, Rejection::Unauthenticated),
+        Found::Damaged(why) => return Classified::Damaged(judged, why),
     };
     let standing = seen.standing(request, &found);
     let is_void = standing == Standing::Void;
     if is_void && !(faults::on(Fault::KeptThoughVoid) && request.policy.keeps()) {
-        return miss("invalidated by a tag");
+        return miss(Rejection::Tag);
     }
     let now = request.cache.store.latest_now(&request.key);
     let refreshes = request.policy.refreshes() && !found.written.is_error;
     let freshness = freshness::judge(&found.life, standing, now, refreshes);
     let is_over = is_void || matches!(freshness, Freshness::Expired | Freshness::Past);
     if is_over && !(request.policy.keeps() && found.life.is_kept()) {
-        return Classified::Miss(judged);
+        return Classified::Miss(judged, None);
     }
     if request.terms.refuse(&found.life, now) {
-        return miss("too old for this call");
+        return miss(Rejection::TooOld);
     }
     let Ok(payload) = expand(found.compressed, found.payload) else {
-        return Classified::Damaged(judged);
+        return Classified::Damaged(judged, Rejection::Undecodable);
     };
     // To nobody else it says anything.
     let asks = whose == Whose::All || frame::gathers();
@@ -358,16 +368,13 @@ fn classify(
         if let Some(kept) = Kept::new(found.life, &request.terms, now, touched) {
             computation.answer().keep(kept, found.written, &payload);
         }
-        return Classified::Miss(judged);
+        return Classified::Miss(judged, None);
     }
     match computation.answer().accept(found.written, &payload) {
         Ok(Offered::Accepted) => {}
-        Ok(Offered::Refused) => return miss("not accepted"),
-        Ok(Offered::NotLoaded) => {
-            telemetry::warn_once(request.site, Warning::NotLoaded, "");
-            return miss("not loaded");
-        }
-        Err(_) => return Classified::Damaged(judged),
+        Ok(Offered::Refused) => return miss(Rejection::NotAccepted),
+        Ok(Offered::NotLoaded) => return miss(Rejection::NotLoaded),
+        Err(_) => return Classified::Damaged(judged, Rejection::Undecodable),
     }
     let served = Served::new(found.life, now);
     let outcome = if freshness == Freshness::Stale {
@@ -487,8 +494,11 @@ fn seek<'c>(
                     place = None;
                     let until = patience.until();
                     request.begins_to_wait();
+                    let timer = Timer::start();
                     let waited = request.cache.store.wait_for_lease(&request.key, &content, until);
-                    match waited.await {
+                    let waited = waited.await;
+                    metrics::waited(request.site, timer, Awaited::Lease);
+                    match waited {
                         Ok(Waited::Ended) => {}
                         Ok(Waited::TimedOut) => break,
                         Err(error) => {
@@ -560,7 +570,9 @@ fn wait<'c>(
 ) -> Boxed<'c, Option<Outcome>> {
     Box::pin(async move {
         request.begins_to_wait();
+        let timer = Timer::start();
         let landing = waiter.land(Patience::new(request.policy.wait).for_leader()).await;
+        metrics::waited(request.site, timer, Awaited::Flight);
         drop(waiter);
         Some(match landing {
             Landing::Shared(Landed { served: Some(served), .. })

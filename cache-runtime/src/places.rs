@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::frame;
+use crate::metrics::{self, Awaited, Timer};
 use crate::request::Request;
 use crate::site::Warning;
 use crate::telemetry;
@@ -70,11 +71,18 @@ pub(crate) fn now(request: &Request) -> Result<Place, Full> {
 /// Whoever has waited for `wait` in which no body has left its place goes on without one, and after
 /// six times as long in any case.
 pub(crate) async fn wait(request: &Request) -> Place {
-    let Full(places) = match now(request) {
+    let full = match now(request) {
         Ok(place) => return place,
         Err(full) => full,
     };
     request.begins_to_wait();
+    let timer = Timer::start();
+    let place = wait_for(request, full).await;
+    metrics::waited(request.site, timer, Awaited::Place);
+    place
+}
+
+async fn wait_for(request: &Request, Full(places): Full) -> Place {
     let mut permit = pin!(places.free.acquire());
     for _ in 0..MOST_WAITS {
         let left = places.left.load(Ordering::Relaxed);

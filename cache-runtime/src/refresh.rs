@@ -17,6 +17,7 @@ use crate::entry::{Judged, Life};
 use crate::freshness::{self, Freshness};
 use crate::key::Key;
 use crate::lease::{self, Taken};
+use crate::metrics::{self, Refreshed};
 use crate::places;
 use crate::request::{FlightKey, Request};
 use crate::store::Old;
@@ -73,16 +74,16 @@ impl Refreshes {
     }
 
     /// A place, if this key is to be asked for now and one is free.
-    fn place(&self, key: FlightKey) -> Option<OwnedSemaphorePermit> {
+    fn place(&self, key: FlightKey) -> Room {
         if self.is_closed() {
-            return None;
+            return Room::Unwanted;
         }
         let now = Instant::now();
         let mut asked = lock(&self.asked);
         if asked.get(&key).is_some_and(|until| now < *until) {
-            return None;
+            return Room::Unwanted;
         }
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Room::Full };
         if asked.len() >= MOST_ASKED {
             asked.retain(|_, until| now < *until);
         }
@@ -90,8 +91,16 @@ impl Refreshes {
             asked.clear();
         }
         asked.insert(key, now + ASK_EVERY);
-        Some(place)
+        Room::Free(place)
     }
+}
+
+/// Whether there is room for one more refresh.
+enum Room {
+    Free(OwnedSemaphorePermit),
+    Full,
+    /// The key was asked for a moment ago, or no refresh begins any more.
+    Unwanted,
 }
 
 /// Starts a refresh behind a stale hit, unless one is not wanted now. Never waits.
@@ -106,7 +115,13 @@ pub(crate) fn consider(
     if Handle::try_current().is_err() {
         return;
     }
-    let Some(place) = request.cache.refreshes.place(request.flight_key()) else { return };
+    let place = match request.cache.refreshes.place(request.flight_key()) {
+        Room::Free(place) => place,
+        Room::Full => {
+            return telemetry::refreshed(request.site, &request.key, Refreshed::Dropped);
+        }
+        Room::Unwanted => return,
+    };
     // The hit is decided: a panic of the user's run-time ttl or `Clone` is not to fail it.
     let prepared = catch_unwind(AssertUnwindSafe(|| {
         Some((request.resolved(computation), computation.detach()?))
@@ -115,7 +130,8 @@ pub(crate) fn consider(
     let work = request.cache.work.clone();
     let scope = crate::cache::scope_of_task();
     let refresh = async move {
-        run(&request, computation, &judged, life, standing).await;
+        let refreshed = run(&request, computation, &judged, life, standing).await;
+        telemetry::refreshed(request.site, &request.key, refreshed);
         drop(place);
     };
     match scope {
@@ -130,7 +146,7 @@ async fn run(
     judged: &Judged,
     life: Life,
     standing: Standing,
-) {
+) -> Refreshed {
     // Here and not before: a hit does not wait, and this task is inside no body that has a place.
     let _place = places::wait(request).await;
     let deadline = request.cache.deadline();
@@ -139,20 +155,24 @@ async fn run(
     {
         Taken::Granted(lease) => *lease,
         Taken::Unknown(error) => {
-            return telemetry::store_trouble(request.site, &request.key, &error);
+            telemetry::store_trouble(request.site, &request.key, &error);
+            return Refreshed::Unreachable;
         }
-        Taken::Changed | Taken::Held(_) | Taken::Pass(_) => {
-            return telemetry::step(request.site, &request.key, "refresh left to another");
-        }
+        Taken::Changed | Taken::Held(_) | Taken::Pass(_) => return Refreshed::Left,
     };
     // The hit may have been called stale only because this process was in doubt about the time.
     let born_at = Some(lease.born_at());
     if freshness::judge(&life, standing, born_at, true) == Freshness::Fresh {
-        return;
+        return Refreshed::NotDue;
+    }
+    // Who has expired it by hand has not said since when.
+    if life.due_at > 0 {
+        let lag = lease.born_at().saturating_sub(life.due_at);
+        metrics::refresh_begins(request.site, Duration::from_millis(lag));
     }
     // A body whose value could not be stored would be for nobody.
     if !body::capture(request, &mut lease, deadline).await {
-        return;
+        return Refreshed::Unreachable;
     }
     let Ran { touched, primes } = body::run(request, &mut *computation, Some(&lease)).await;
     let Ended { product, in_value } = body::encode(request, &mut *computation);
@@ -163,10 +183,11 @@ async fn run(
         // What went wrong has been told; the old value lives on.
         let _ = body::commit(request, lease, &product, &touched).await;
         others.await;
+        Refreshed::Computed
     } else {
-        telemetry::step(request.site, &request.key, "refresh failed");
         // What went wrong has been told, and the lease ends by itself.
         let failed = computation.answer().is_failure();
         let _ = lease.fail(Old::of_failure(failed)).await;
+        Refreshed::Failed
     }
 }

@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 use crate::codec::Format;
 use crate::fingerprint;
 use crate::lease::Journals;
+#[cfg(feature = "metrics")]
+use crate::metrics::OfFunction;
 use crate::places::Places;
 use crate::policy::Policy;
 use crate::sync::lock;
@@ -58,6 +60,8 @@ struct State {
     tags_inside: Habit,
     /// To have values at hand for other entries.
     primes: Habit,
+    #[cfg(feature = "metrics")]
+    metrics: OfFunction,
 }
 
 /// Something that bodies may do, and that has to be prepared for before they run.
@@ -236,6 +240,11 @@ impl Site {
 
     fn state(&self) -> &State {
         self.state.get_or_init(Box::default)
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn metrics(&self) -> &OfFunction {
+        &self.state().metrics
     }
 
     pub(crate) fn module(&self) -> &'static str {

@@ -1,10 +1,13 @@
-//! What is told to `tracing`: function name and key digest, never the key.
+//! What is told to `tracing`, by function name and key digest, never the key; and, where it is counted, to `metrics`.
 
+use crate::cache::Inner;
 use crate::key::Key;
+use crate::metrics::{self, Ran, Refreshed, Subject, Timer};
 use crate::observe;
 use crate::outcome::Outcome;
+use crate::rejection::Rejection;
 use crate::site::{Site, Warning};
-use crate::store::StoreError;
+use crate::store::{StoreError, Touch};
 
 macro_rules! told {
     ($site:expr, $key:expr, $($rest:tt)*) => {
@@ -18,9 +21,50 @@ macro_rules! told {
     };
 }
 
-pub(crate) fn answered(site: &Site, key: &Key, outcome: Outcome) {
+/// `failed`: by an error in place of which an old value may be served.
+pub(crate) fn answered(site: &Site, key: &Key, outcome: Outcome, failed: impl FnOnce() -> bool) {
     observe::note(site, outcome);
+    metrics::called(site, outcome, failed);
     told!(site, key, outcome = outcome.text(), "answered");
+}
+
+/// Without a cache, or a key.
+pub(crate) fn bypassed(site: &Site, timer: Timer, mut failed: impl FnMut() -> bool) {
+    observe::note(site, Outcome::Bypassed);
+    metrics::ran(site, timer, || if failed() { Ran::Error } else { Ran::Value });
+    metrics::called(site, Outcome::Bypassed, failed);
+}
+
+/// What is stored is of no use to the call.
+pub(crate) fn rejected(site: &Site, key: &Key, why: Rejection) {
+    metrics::rejected(site, why);
+    told!(site, key, step = why.text(), reason = why.reason(), "step");
+    match why {
+        Rejection::Unauthenticated => warn_once(site, Warning::Unauthenticated, ""),
+        Rejection::NotLoaded => warn_once(site, Warning::NotLoaded, ""),
+        _ => {}
+    }
+}
+
+pub(crate) fn refreshed(site: &Site, key: &Key, refreshed: Refreshed) {
+    metrics::refreshed(site, refreshed);
+    match refreshed {
+        Refreshed::Left => step(site, key, "refresh left to another"),
+        Refreshed::Failed => step(site, key, "refresh failed"),
+        Refreshed::Dropped => step(site, key, "too many refreshes under way"),
+        Refreshed::Computed | Refreshed::NotDue | Refreshed::Unreachable => {}
+    }
+}
+
+/// So many keys or tags were invalidated, or expired, or it is not known whether they were.
+pub(crate) fn touched<E>(
+    cache: &Inner,
+    touch: Touch,
+    subject: Subject,
+    count: usize,
+    result: &Result<(), E>,
+) {
+    cache.metrics.invalidated(touch, subject, count, result.is_ok());
 }
 
 /// A value past its ttl was served. Said once, until one is stored again.
@@ -64,6 +108,7 @@ pub(crate) fn store_trouble(site: &Site, key: &Key, error: &StoreError) {
 /// Two functions of one program meet under one key.
 pub(crate) fn clash(site: &Site, other: &Site) {
     let detail = format!("{} and {}", site.template(), other.template());
+    metrics::warned(site, Warning::Clash);
     if site.first_warning(Warning::Clash) {
         tracing::warn!(
             target: "redis_cached",
@@ -96,6 +141,7 @@ pub(crate) fn same_identity(site: &Site, [module, function, place]: &[&'static s
 
 /// Said once for each function: what its author should know and change.
 pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
+    metrics::warned(site, warning);
     if !site.first_warning(warning) {
         return;
     }

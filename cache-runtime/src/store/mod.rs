@@ -30,6 +30,8 @@ pub(crate) enum StoreError {
     Deadline(Duration),
     #[error("not connected: {0}")]
     Unconnected(String),
+    #[error("not connected: the server has not answered lately, and is asked again soon")]
+    LeftAlone,
     /// A part of the keys is on one node of a cluster, and a part on another.
     #[error("its keys are just moved from one node of the cluster to another")]
     Moving,

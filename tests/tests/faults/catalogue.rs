@@ -16,9 +16,10 @@ const EXCEPT: [(u32, &str); 9] = [
     (67, "not yet: exclusive runs"),
 ];
 /// Where tests are, and how the table calls these places.
-const PLACES: [(&str, &str); 4] = [
+const PLACES: [(&str, &str); 5] = [
     ("tests/tests", ""),
     ("tests/deploys/tests", "deploys/"),
+    ("tests/metrics/tests", ""),
     ("cache-runtime/src", "runtime/"),
     ("cache-macros/src", "macros/"),
 ];

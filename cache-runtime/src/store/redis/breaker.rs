@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::metrics;
 use crate::sync::lock;
 
 /// So many operations in a row that were not answered open it.
@@ -23,6 +24,7 @@ pub(crate) struct Breaker {
     /// What callers look at while all is well.
     is_open: AtomicBool,
     open: Mutex<Option<Open>>,
+    told: metrics::Open,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,10 @@ pub(crate) enum Changed {
 }
 
 impl Breaker {
+    pub(crate) fn told_by(told: metrics::Open) -> Self {
+        Self { told, ..Self::default() }
+    }
+
     pub(crate) fn admission(&self, now: impl FnOnce() -> Instant) -> Admission {
         if !self.is_open.load(Ordering::Acquire) {
             return Admission::Admitted;
@@ -76,7 +82,11 @@ impl Breaker {
         }
         let mut open = lock(&self.open);
         self.is_open.store(false, Ordering::Release);
-        if open.take().is_some() { Changed::Closed } else { Changed::Nothing }
+        if open.take().is_none() {
+            return Changed::Nothing;
+        }
+        self.told.set(false);
+        Changed::Closed
     }
 
     /// It has not, or there was no connection.
@@ -95,6 +105,7 @@ impl Breaker {
             None => {
                 *open = Some(Open { until: now + jittered(FIRST_PAUSE), pause: FIRST_PAUSE });
                 self.is_open.store(true, Ordering::Release);
+                self.told.set(true);
                 Changed::Opened
             }
         }

@@ -29,6 +29,7 @@ use super::watch::Watcher;
 use crate::clock::ServerClock;
 use crate::config::Tls;
 use crate::key::lane_of;
+use crate::metrics::{Access, OfServer, Timer};
 use crate::sync::lock;
 
 /// As many living runtimes may have connections at a time; the oldest loses them first.
@@ -52,6 +53,7 @@ pub(crate) struct Link {
     /// What invalidations wait for, where replicas have to confirm them.
     confirmation: Option<Confirmation>,
     pools: RwLock<Vec<Arc<Pool>>>,
+    metrics: OfServer,
 }
 
 /// The connections that live on one runtime: lanes for reads, half as many for what may write, one for the tracked reads
@@ -216,7 +218,8 @@ impl Link {
         confirmation: Option<Confirmation>,
     ) -> Result<Self, RedisError> {
         let endpoint = Arc::new(Endpoint::new(at, tls)?);
-        Ok(Self { endpoint, limits, confirmation, pools: RwLock::default() })
+        let metrics = OfServer::new(&endpoint.address());
+        Ok(Self { endpoint, limits, confirmation, pools: RwLock::default(), metrics })
     }
 
     pub(super) fn confirmation(&self) -> Option<&Confirmation> {
@@ -276,8 +279,8 @@ impl Link {
             reading,
             writing,
             endpoint: Arc::clone(&self.endpoint),
-            reads: Breaker::default(),
-            writes: Breaker::default(),
+            reads: Breaker::told_by(self.metrics.breaker(Access::Read)),
+            writes: Breaker::told_by(self.metrics.breaker(Access::Write)),
             judged: AtomicU64::new(self.endpoint.epoch.current()),
             address,
             down,
@@ -325,6 +328,20 @@ impl Link {
         sending: Sending,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
+        let timer = Timer::start();
+        let reply = self.sent_as(pool, way, cmd, sending, deadline).await;
+        self.metrics.ended(timer, sending.may.into(), cmd, &reply);
+        reply
+    }
+
+    async fn sent_as(
+        &self,
+        pool: &Pool,
+        way: Way<'_>,
+        cmd: &Cmd,
+        sending: Sending,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
         let invalidates = sending.purpose == Purpose::Invalidation;
         let confirmation = self
             .confirmation
@@ -338,9 +355,7 @@ impl Link {
         let times = if sending.repeatable { 2 } else { 1 };
         let admission = pool.admission(sending);
         if admission == Admission::Refused && sending.purpose == Purpose::Ordinary {
-            return Err(StoreError::Unconnected(
-                "the server has not answered lately, and is asked again soon".to_owned(),
-            ));
+            return Err(StoreError::LeftAlone);
         }
         let sent = Instant::now();
         let attempt = async {
@@ -594,6 +609,15 @@ pub(super) enum May {
     Read,
     /// As every script may, as far as a server knows.
     Write,
+}
+
+impl From<May> for Access {
+    fn from(may: May) -> Self {
+        match may {
+            May::Read => Self::Read,
+            May::Write => Self::Write,
+        }
+    }
 }
 
 /// How a command is sent.
