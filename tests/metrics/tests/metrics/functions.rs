@@ -88,7 +88,7 @@ async fn calls_are_counted_by_how_they_were_answered() {
 
 #[redis_cached(key = "timed:{id}", ttl = "1m", timeout = "3s", cache = cache)]
 async fn timed(cache: &Cache, id: u64) -> Result<u64, Failed> {
-    sleep(SECOND * id as u32).await;
+    sleep(Duration::from_secs(id)).await;
     Ok(id)
 }
 
