@@ -15,7 +15,7 @@ use redis_cached_tests::{orders, tell};
 use crate::product::Product;
 
 pub(crate) const PRODUCTS: u64 = 20;
-pub(crate) const TTL: Duration = Duration::from_secs(1);
+pub(crate) const TTL: Duration = Duration::from_secs(2);
 const CALLERS: u64 = 8;
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -52,7 +52,7 @@ pub(crate) async fn product(id: u64, cache: &Cache, origin: &Origin) -> Product 
 
 pub(crate) async fn connect(url: &str) -> Cache {
     let patience = Duration::from_secs(20);
-    let builder = Cache::builder().url(url).namespace("shop");
+    let builder = Cache::builder().url(url).namespace("storefront");
     let builder = builder.deadline(patience).connect_timeout(patience);
     builder.build().await.expect("the server is there")
 }
@@ -76,16 +76,13 @@ pub(crate) async fn run() {
     }
     let mut orders = orders();
     while let Some(order) = orders.recv().await {
-        match order.split_once(' ') {
-            Some(("invalidate", id)) => {
-                let id = id.parse().expect("a number");
-                product_entry(id, &cache).invalidate().await.expect("the server is there");
-                tell("invalidated");
-            }
-            _ => {
-                let bodies = origin.bodies.load(Ordering::Relaxed);
-                tell(&format!("{} {bodies}", calls.load(Ordering::Relaxed)));
-            }
+        if let Some(("invalidate", id)) = order.split_once(' ') {
+            let id = id.parse().expect("a number");
+            product_entry(id, &cache).invalidate().await.expect("the server is there");
+            tell("invalidated");
+        } else {
+            let bodies = origin.bodies.load(Ordering::Relaxed);
+            tell(&format!("{} {bodies}", calls.load(Ordering::Relaxed)));
         }
     }
 }

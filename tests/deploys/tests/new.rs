@@ -64,12 +64,12 @@ async fn c4_two_builds_keep_their_hits_and_an_invalidation_reaches_both() {
     let server = RedisServer::start();
     let url = server.url();
     let environment = [("SERVER", &*url)];
-    let old = || Helper::program(env!("CARGO_BIN_EXE_shop"), &environment);
+    let old = || Helper::program(env!("CARGO_BIN_EXE_storefront"), &environment);
     let new = || Helper::start("new", &environment);
     let mut fleet = [old(), new(), old(), new()];
     for process in &mut fleet {
         // Else they would have nothing to do with each other.
-        process.must_say("shop::program::product").await;
+        process.must_say("storefront::program::product").await;
     }
     let began = Instant::now();
     let quiet = async |what| {
@@ -87,7 +87,7 @@ async fn c4_two_builds_keep_their_hits_and_an_invalidation_reaches_both() {
     #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
     let (for_each, changes) = (bodies as f64 / PRODUCTS as f64, CHANGES as f64);
     println!(
-        "{for_each:.1} bodies for each key in {lasted:?}, of them each changed {CHANGES} times"
+        "{for_each:.1} bodies for each key in {lasted:?}, in which each changed {CHANGES} times"
     );
     assert!(for_each <= 2.0 * (ttls + changes), "{for_each} for each in {ttls} ttls");
     for Count { calls, bodies } in counts {

@@ -269,14 +269,13 @@ fn c5_a_runtime_ends_with_everything_under_way() {
         });
         let another = next.block_on(connect(&server.url()));
         let (gate, open) = (Gate::closed(), Gate::open());
-        let elsewhere = next.block_on(async {
+        next.block_on(async {
             single(1, &another, &open).await;
             single_entry(1, &another).expire().await.unwrap();
-            // A lease that the other process has.
-            let gate = gate.clone();
-            let elsewhere = tokio::spawn(async move { load(7, &another, &gate).await });
-            elsewhere
         });
+        // A lease that the other process has.
+        let closed = gate.clone();
+        let elsewhere = next.spawn(async move { load(7, &another, &closed).await });
         next.block_on(gate.started(1));
         let doomed = doomed();
         doomed.block_on(async {
