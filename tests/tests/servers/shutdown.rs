@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_millis(100);
 
 /// A lease that were not given back would stand for longer than a test waits.
 #[redis_cached(
-    key = "rate:{id}", ttl = "5m", refresh_before = "1m", lock_ttl = "1m", cache = cache, skip(cache, gate)
+    key = "rate:{id}", ttl = "5m", refresh_before = "1m", lock_ttl = "10m", cache = cache, skip(cache, gate)
 )]
 async fn rate(id: u64, cache: &Cache, gate: &Gate) -> usize {
     gate.pass().await
