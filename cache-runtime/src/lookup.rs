@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
@@ -49,7 +50,7 @@ enum Read {
 /// The bytes of a hit, and where in them the payload is, expanded.
 struct Shareable {
     written: Written,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     payload: Range<usize>,
     touched: Option<Gathered>,
     served: Served,
@@ -267,7 +268,10 @@ async fn read(
 ) -> Read {
     let seen = match seen::see(request, deadline).await {
         Ok(seen) => {
-            computation.answer().forget_kept();
+            // Nothing is kept by most, and they need not ask.
+            if request.policy.keeps() || request.site.policy.keeps() {
+                computation.answer().forget_kept();
+            }
             seen
         }
         Err(error) => {
@@ -281,7 +285,9 @@ async fn read(
         Classified::Damaged(judged) if request.terms.reads_only => Read::Miss(judged),
         Classified::Damaged(judged) => {
             telemetry::step(request.site, &request.key, "damaged entry");
-            match request.cache.store.remove(&request.key, &judged, deadline).await {
+            // Boxed: whoever reads need not have room for what hardly ever happens.
+            let removed = Box::pin(request.cache.store.remove(&request.key, &judged, deadline));
+            match removed.await {
                 Ok(()) => Read::Miss(Judged::ABSENT),
                 Err(_) => Read::Miss(judged),
             }
@@ -383,7 +389,9 @@ fn classify(
         frame::hand_on(Some(&request.cache), touched);
     }
     let hit = match payload {
-        Cow::Owned(bytes) => Shareable { written, payload: 0..bytes.len(), bytes, touched, served },
+        Cow::Owned(bytes) => {
+            Shareable { written, payload: 0..bytes.len(), bytes: bytes.into(), touched, served }
+        }
         Cow::Borrowed(_) => {
             Shareable { written, payload: found.place, bytes: seen.stored, touched, served }
         }

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod contract;
+mod crowds;
 mod damage;
 mod deploys;
 mod integrity;

@@ -12,27 +12,31 @@ use ::redis::aio::MultiplexedConnection;
 use ::redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, PushInfo, RedisError, ServerErrorKind, Value,
 };
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::StoreError;
 use super::Refusal;
+use super::batch::Gathering;
 use super::breaker::{Admission, Breaker, Changed};
 use super::endpoint::{Endpoint, Location};
 use super::epoch::Refused;
+use super::reads::Large;
 use super::replicas::Confirmation;
 use super::scripts::{Says, Script};
 use super::tls;
 use super::watch::Watcher;
 use crate::clock::ServerClock;
 use crate::config::Tls;
-use crate::key::lane_of;
+use crate::key::{lane_of, lane_of_hash};
 use crate::sync::lock;
 
 /// As many living runtimes may have connections at a time; the oldest loses them first.
 const MOST_RUNTIMES: usize = 64;
+/// So many threads of a runtime gather reads together.
+const WORKERS: usize = 4;
 /// A peer that has swallowed this many requests in a row is connected to anew.
 const MOST_TIMEOUTS: u32 = 3;
 /// After a failed attempt the next one waits this long, doubling.
@@ -62,12 +66,15 @@ pub(crate) struct Link {
 /// Apart, since a server that holds a write back (`CLIENT PAUSE WRITE`, as in a failover by hand) holds whatever stands
 /// behind it on its connection: hits would wait for what they have nothing to do with, and for large commits as well.
 pub(crate) struct Pool {
-    runtime: Id,
+    pub(super) handle: Handle,
     /// Held by a task of the runtime, and so gone with it.
     alive: Weak<()>,
     /// Ends that task with the pool.
     _end: DropGuard,
     lanes: Vec<Arc<Lane>>,
+    /// What is read together, by hashes of names.
+    gatherings: Vec<Mutex<Gathering>>,
+    pub(super) large: Large,
     /// How many of these are for reads, and how many for what may write.
     reading: usize,
     writing: usize,
@@ -123,6 +130,16 @@ impl Pool {
         self.reading
     }
 
+    /// That of a read, by the hash of what is read.
+    pub(super) fn lane_of(&self, hash: u64) -> usize {
+        lane_of_hash(hash, self.reading)
+    }
+
+    /// What a read with this hash waits for others by.
+    pub(super) fn gathering(&self, hash: u64) -> &Mutex<Gathering> {
+        &self.gatherings[lane_of_hash(hash, self.gatherings.len())]
+    }
+
     fn tracked_lane(&self) -> usize {
         self.reading + self.writing
     }
@@ -165,9 +182,9 @@ impl Pool {
         refused != Refused::Stays
     }
 
-    /// Gives the connection of a lane up over which came what answers something else.
-    pub(crate) fn distrust(&self, lane: usize) {
-        self.lanes[lane].give_up();
+    /// Gives the connections up over one of which came what answers something else.
+    pub(crate) fn distrust_reads(&self) {
+        self.lanes[..self.reading].iter().for_each(|lane| lane.give_up());
     }
 
     fn breaker(&self, sending: Sending) -> &Breaker {
@@ -175,6 +192,23 @@ impl Pool {
             May::Read => &self.reads,
             May::Write => &self.writes,
         }
+    }
+
+    /// Whether it is worth asking the server.
+    pub(super) fn admitted(&self, sending: Sending) -> Result<Admission, StoreError> {
+        let admission = self.admission(sending);
+        if admission == Admission::Refused && sending.purpose == Purpose::Ordinary {
+            return Err(StoreError::Unconnected(
+                "the server has not answered lately, and is asked again soon".to_owned(),
+            ));
+        }
+        Ok(admission)
+    }
+
+    /// By this lane.
+    pub(super) fn has_answered(&self, lane: usize, sending: Sending) {
+        self.lanes[lane].timeouts.store(0, Ordering::Relaxed);
+        self.answered(sending);
     }
 
     fn answered(&self, sending: Sending) {
@@ -188,7 +222,7 @@ impl Pool {
         }
     }
 
-    fn unanswered(&self, sending: Sending, admission: Admission) {
+    pub(super) fn unanswered(&self, sending: Sending, admission: Admission) {
         let changed = self.breaker(sending).unanswered(admission, Instant::now());
         // Where nobody can connect, that has been told.
         if changed != Changed::Opened || self.down.swap(true, Ordering::AcqRel) {
@@ -232,14 +266,14 @@ impl Link {
 
     /// The pool of the caller's runtime.
     pub(crate) fn pool(&self) -> Result<Arc<Pool>, StoreError> {
-        let runtime = Handle::try_current()
-            .map_err(|_| StoreError::Unconnected("called outside a tokio runtime".to_owned()))?
-            .id();
+        let handle = Handle::try_current()
+            .map_err(|_| StoreError::Unconnected("called outside a tokio runtime".to_owned()))?;
+        let runtime = handle.id();
         self.endpoint.watch(self.limits.connect);
         let known = |pools: &[Arc<Pool>]| {
             // The id of a runtime that has ended may be given to another.
             let usable =
-                |pool: &&Arc<Pool>| pool.runtime == runtime && pool.alive.strong_count() > 0;
+                |pool: &&Arc<Pool>| pool.handle.id() == runtime && pool.alive.strong_count() > 0;
             pools.iter().find(usable).cloned()
         };
         if let Some(pool) = known(&self.pools.read().unwrap_or_else(PoisonError::into_inner)) {
@@ -271,11 +305,17 @@ impl Link {
         let writing = reading.div_ceil(2);
         let confirming = if self.confirmation.is_some() { writing } else { 0 };
         let lanes = reading + writing + 1 + confirming;
+        // Fewer make larger batches, and more let threads get out of each other's way.
+        let apart = (handle.metrics().num_workers() / WORKERS).clamp(1, reading);
+        let over = |first: usize| Mutex::new(Gathering::over((first..reading).step_by(apart)));
+        let gatherings = (0..apart).map(over);
         let pool = Arc::new(Pool {
-            runtime,
+            handle,
             alive: watched,
             _end: end.drop_guard(),
             lanes: (0..lanes).map(|_| Arc::new(lane())).collect(),
+            gatherings: gatherings.collect(),
+            large: Large::none(),
             reading,
             writing,
             endpoint: Arc::clone(&self.endpoint),
@@ -308,7 +348,7 @@ impl Link {
         };
         let way = Way { lane, asking };
         let (cmd, sending) = match *order {
-            Order::Read(cmd, says) => (cmd, Sending { says, ..Sending::REPEATABLE }),
+            Order::Read(cmd, says) => (cmd, Sending { says, ..Sending::READ }),
             Order::Question(cmd) => (cmd, Sending::QUESTION),
             Order::Invalidation(cmd) => (cmd, Sending::INVALIDATION),
             Order::Script { script, keys, args } => {
@@ -328,6 +368,19 @@ impl Link {
         sending: Sending,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
+        let admission = pool.admitted(sending)?;
+        self.send_admitted(pool, way, cmd, sending, admission, deadline).await
+    }
+
+    pub(super) async fn send_admitted(
+        &self,
+        pool: &Pool,
+        way: Way,
+        cmd: &Cmd,
+        sending: Sending,
+        admission: Admission,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
         let confirms = self.confirms.load(Ordering::Relaxed);
         let invalidates = sending.purpose == Purpose::Invalidation;
         let confirmation = self.confirmation.as_ref().filter(|_| confirms && invalidates);
@@ -337,12 +390,6 @@ impl Link {
             None => (way.lane, deadline),
         };
         let times = if sending.repeatable { 2 } else { 1 };
-        let admission = pool.admission(sending);
-        if admission == Admission::Refused && sending.purpose == Purpose::Ordinary {
-            return Err(StoreError::Unconnected(
-                "the server has not answered lately, and is asked again soon".to_owned(),
-            ));
-        }
         let sent = Instant::now();
         let attempt = async {
             let way = Way { lane, ..way };
@@ -356,8 +403,7 @@ impl Link {
         };
         match tokio::time::timeout_at(deadline, attempt).await {
             Ok(Ok(value)) => {
-                pool.lanes[lane].timeouts.store(0, Ordering::Relaxed);
-                pool.answered(sending);
+                pool.has_answered(lane, sending);
                 Ok(value)
             }
             Ok(Err(Failure::Lost(text) | Failure::Unconnected(text))) => {
@@ -374,20 +420,34 @@ impl Link {
                 Err(StoreError::Server(text))
             }
             Ok(Err(Failure::Unreplicated(error))) => {
-                pool.lanes[lane].timeouts.store(0, Ordering::Relaxed);
-                pool.answered(sending);
+                pool.has_answered(lane, sending);
                 Err(error)
             }
-            Err(_) => {
+            Err(_) if confirmation.is_some() => {
                 pool.lanes[lane].timed_out();
-                // Others may have used most of the time up, and a large value, or a replica, takes its own.
-                let others = sending.large || confirmation.is_some();
-                if sent.elapsed() >= self.limits.deadline / 2 && !others {
-                    pool.unanswered(sending, admission);
-                }
                 Err(StoreError::Deadline(self.limits.deadline))
             }
+            Err(_) => Err(self.timed_out(pool, Some(lane), sending, admission, sent)),
         }
+    }
+
+    /// What was sent over a lane, or only waited to be, was not answered in time.
+    pub(super) fn timed_out(
+        &self,
+        pool: &Pool,
+        lane: Option<usize>,
+        sending: Sending,
+        admission: Admission,
+        sent: Instant,
+    ) -> StoreError {
+        if let Some(lane) = lane {
+            pool.lanes[lane].timed_out();
+        }
+        // Others may have used most of the time up, and a large value takes its own; so does a replica.
+        if sent.elapsed() >= self.limits.deadline / 2 && !sending.large {
+            pool.unanswered(sending, admission);
+        }
+        StoreError::Deadline(self.limits.deadline)
     }
 
     /// Runs a script by its hash, and sends its text where the server has forgotten it.
@@ -419,7 +479,7 @@ impl Link {
         }
     }
 
-    async fn send_once(
+    pub(super) async fn send_once(
         &self,
         pool: &Pool,
         way: Way,
@@ -620,16 +680,16 @@ pub(super) enum Purpose {
 }
 
 impl Sending {
-    const REPEATABLE: Self = Self {
+    pub(super) const READ: Self = Self {
         repeatable: true,
         may: May::Read,
         large: false,
         purpose: Purpose::Ordinary,
         says: Says::Anything,
     };
-    const QUESTION: Self = Self { purpose: Purpose::Question, ..Self::REPEATABLE };
+    const QUESTION: Self = Self { purpose: Purpose::Question, ..Self::READ };
     const INVALIDATION: Self =
-        Self { may: May::Write, purpose: Purpose::Invalidation, ..Self::REPEATABLE };
+        Self { may: May::Write, purpose: Purpose::Invalidation, ..Self::READ };
 }
 
 /// What a server is to do.
@@ -649,9 +709,15 @@ pub(super) enum Order<'a> {
 
 /// By which connection, and whether behind `ASKING`.
 #[derive(Clone, Copy)]
-struct Way {
+pub(super) struct Way {
     lane: usize,
     asking: bool,
+}
+
+impl Way {
+    pub(super) fn by(lane: usize) -> Self {
+        Self { lane, asking: false }
+    }
 }
 
 /// By which connection of a pool.
@@ -874,7 +940,7 @@ mod tests {
     async fn c5_what_is_known_of_an_old_master_is_not_held_against_the_new_one() {
         let link = link();
         let pool = link.pool().expect("there is a runtime");
-        let reads = Sending::REPEATABLE;
+        let reads = Sending::READ;
         let writes = Sending { may: May::Write, ..reads };
         for sending in [reads, writes] {
             while pool.admission(sending) == Admission::Admitted {
@@ -892,7 +958,7 @@ mod tests {
     async fn c5_a_server_that_carries_out_writes_is_asked_for_values_again() {
         let link = link();
         let pool = link.pool().expect("there is a runtime");
-        let reads = Sending::REPEATABLE;
+        let reads = Sending::READ;
         let writes = Sending { may: May::Write, ..reads };
         let open = |sending| {
             while pool.admission(sending) == Admission::Admitted {
