@@ -158,6 +158,7 @@ async fn callers_who_leave_take_nobody_with_them() {
 async fn what_is_large_is_read_by_itself() {
     #[redis_cached(key = "text:{id}", ttl = "5m", cache = cache, skip(cache))]
     async fn text(id: u64, cache: &Cache) -> String {
+        yield_now().await;
         "x".repeat(if id == 0 { 200_000 } else { 10 })
     }
     let server = RedisServer::start();

@@ -49,6 +49,9 @@ struct Lane {
     under_way: usize,
 }
 
+/// What is stored under a name, and under those that were asked for with it.
+pub(super) type Values = (Option<Bytes>, Vec<Option<Bytes>>);
+
 /// What a read has come to.
 #[derive(Debug)]
 pub(super) enum Joined {
@@ -330,7 +333,7 @@ impl Ticket {
     }
 
     /// What was read under the first name, and under the others.
-    pub(super) async fn wait(&self) -> Result<(Option<Bytes>, Vec<Option<Bytes>>), Failed> {
+    pub(super) async fn wait(&self) -> Result<Values, Failed> {
         let outcome = loop {
             let done = self.batch.done.notified();
             if let Some(outcome) = self.batch.outcome.get() {

@@ -46,7 +46,7 @@ fn echo(frozen: &Frozen) {
 }
 
 /// What a caller is told by now.
-fn told(ticket: &Ticket) -> Option<Result<(Option<Bytes>, Vec<Option<Bytes>>), Failed>> {
+fn told(ticket: &Ticket) -> Option<Result<Values, Failed>> {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(ticket.wait()).poll(&mut context) {
         Poll::Ready(told) => Some(told),

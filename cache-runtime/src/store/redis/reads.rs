@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::StoreError;
-use super::batch::{Failed, Frozen, Joined, hash_of};
+use super::batch::{Failed, Frozen, Joined, Values, hash_of};
 use super::breaker::Admission;
 use super::connection::{Failure, Link, Pool, Sending, Way};
 use super::scripts::Says;
@@ -20,9 +20,6 @@ use crate::sync::lock;
 const LARGE: usize = 64 << 10;
 /// As many large values are told from others, as long as they meet no other one in their place.
 const PLACES: usize = 1024;
-
-/// What is stored under a name, and under those that were asked for with it.
-pub(super) type ReadTogether = (Option<Bytes>, Vec<Option<Bytes>>);
 
 /// Under which names large values were found lately, by their hashes. To be wrong costs some time, and nothing else.
 pub(super) struct Large([AtomicU64; PLACES]);
@@ -58,7 +55,7 @@ impl Link {
         name: &str,
         more: &[&str],
         deadline: Instant,
-    ) -> Result<ReadTogether, StoreError> {
+    ) -> Result<Values, StoreError> {
         let pool = self.pool()?;
         let admission = pool.admitted(Sending::READ)?;
         let hash = hash_of(name);
@@ -105,7 +102,7 @@ impl Link {
         admission: Admission,
         deadline: Instant,
         under_way: Option<UnderWay<'r>>,
-    ) -> Boxed<'r, Result<ReadTogether, StoreError>> {
+    ) -> Boxed<'r, Result<Values, StoreError>> {
         Box::pin(async move {
             let _under_way = under_way;
             let Wanted { hash, name, more } = wanted;
@@ -166,6 +163,7 @@ impl Link {
 }
 
 /// What one caller asks for.
+#[derive(Clone, Copy)]
 struct Wanted<'n> {
     hash: u64,
     name: &'n str,

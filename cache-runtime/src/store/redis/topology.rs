@@ -7,10 +7,10 @@ use ::redis::{ConnectionInfo, RedisError, Value};
 use tokio::time::Instant;
 
 use super::super::StoreError;
+use super::batch::Values;
 use super::cluster::Cluster;
 use super::connection::{Limits, Link, Order, Pool, Via};
 use super::endpoint::Location;
-use super::reads::ReadTogether;
 use super::replicas::Confirmation;
 use super::{Refusal, slots};
 use crate::by_hand::Boxed;
@@ -107,7 +107,7 @@ impl Topology {
         name: &str,
         more: &[&str],
         deadline: Instant,
-    ) -> Result<ReadTogether, StoreError> {
+    ) -> Result<Values, StoreError> {
         match self {
             Self::One(link) => link.read(name, more, deadline).await.map_err(explained),
             Self::Cluster(cluster) => self.read_each(cluster, name, more, deadline).await,
@@ -121,7 +121,7 @@ impl Topology {
         name: &'r str,
         more: &'r [&'r str],
         deadline: Instant,
-    ) -> Boxed<'r, Result<ReadTogether, StoreError>> {
+    ) -> Boxed<'r, Result<Values, StoreError>> {
         Box::pin(async move {
             if more.is_empty() {
                 return Ok((cluster.read(name, deadline).await?, Vec::new()));
