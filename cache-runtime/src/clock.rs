@@ -38,24 +38,25 @@ impl ServerClock {
     pub(crate) fn sample(&self, sent: Instant, server_ms: u64) {
         let ahead = server_ms.saturating_sub(self.elapsed(sent)).saturating_add(1);
         let known = self.ahead.load(Ordering::Relaxed);
-        let age = self.age();
+        let now = Instant::now();
+        let age = self.age(now);
         if known == u64::MAX || ahead <= known || age > WANTED {
             self.ahead.store(ahead, Ordering::Relaxed);
-            self.sampled.store(self.elapsed(Instant::now()), Ordering::Relaxed);
+            self.sampled.store(self.elapsed(now), Ordering::Relaxed);
         }
     }
 
-    /// The latest that the server's clock may show now, in milliseconds since the epoch.
-    pub(crate) fn latest(&self) -> Option<u64> {
+    /// The latest that the server's clock may show at this moment, in milliseconds since the epoch.
+    pub(crate) fn latest(&self, now: Instant) -> Option<u64> {
         let ahead = self.ahead.load(Ordering::Relaxed);
-        let age = self.age();
+        let age = self.age(now);
         // Quartz drifts by some 100 ppm; 1,000 is allowed for.
         (ahead != u64::MAX && age <= TRUSTED)
-            .then(|| self.elapsed(Instant::now()) + ahead + millis(age) / 1000)
+            .then(|| self.elapsed(now) + ahead + millis(age) / 1000)
     }
 
-    pub(crate) fn wants_sample(&self) -> bool {
-        self.ahead.load(Ordering::Relaxed) == u64::MAX || self.age() > WANTED
+    pub(crate) fn wants_sample(&self, now: Instant) -> bool {
+        self.ahead.load(Ordering::Relaxed) == u64::MAX || self.age(now) > WANTED
     }
 
     /// Another server may answer after a reconnect: what was known of the old one is void.
@@ -63,8 +64,8 @@ impl ServerClock {
         self.ahead.store(u64::MAX, Ordering::Relaxed);
     }
 
-    fn age(&self) -> Duration {
-        let now = self.elapsed(Instant::now());
+    fn age(&self, now: Instant) -> Duration {
+        let now = self.elapsed(now);
         Duration::from_millis(now.saturating_sub(self.sampled.load(Ordering::Relaxed)))
     }
 
@@ -80,24 +81,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_estimate_is_never_behind_the_server_and_is_given_up_after_a_minute() {
         let clock = ServerClock::new();
-        assert_eq!(clock.latest(), None);
+        assert_eq!(clock.latest(Instant::now()), None);
         let sent = Instant::now();
         tokio::time::advance(Duration::from_millis(40)).await;
         // The server read its clock at some moment of these 40 ms.
         clock.sample(sent, 1_000_000);
-        let latest = clock.latest().unwrap();
+        let latest = clock.latest(Instant::now()).unwrap();
         assert!((1_000_040..1_000_043).contains(&latest), "{latest}");
 
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert!(clock.latest().unwrap() >= 1_010_040);
+        assert!(clock.latest(Instant::now()).unwrap() >= 1_010_040);
         // A tighter sample replaces a wider one.
         clock.sample(Instant::now(), 1_010_005);
-        assert!(clock.latest().unwrap() < 1_010_010);
+        assert!(clock.latest(Instant::now()).unwrap() < 1_010_010);
 
         tokio::time::advance(Duration::from_secs(31)).await;
-        assert!(clock.wants_sample());
+        assert!(clock.wants_sample(Instant::now()));
         tokio::time::advance(Duration::from_secs(30)).await;
-        assert_eq!(clock.latest(), None);
+        assert_eq!(clock.latest(Instant::now()), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -105,8 +106,8 @@ mod tests {
         let clock = ServerClock::new();
         clock.sample(Instant::now(), 5_000);
         clock.forget();
-        assert_eq!(clock.latest(), None);
+        assert_eq!(clock.latest(Instant::now()), None);
         clock.sample(Instant::now(), 9_000_000);
-        assert!(clock.latest().unwrap() >= 9_000_000);
+        assert!(clock.latest(Instant::now()).unwrap() >= 9_000_000);
     }
 }

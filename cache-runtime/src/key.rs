@@ -71,8 +71,11 @@ impl Key {
 }
 
 pub(crate) fn lane_of(name: &str, lanes: usize) -> usize {
-    usize::try_from(xxh3_64(name.as_bytes()) % lanes as u64)
-        .expect("a remainder of a usize fits a usize")
+    lane_of_hash(xxh3_64(name.as_bytes()), lanes)
+}
+
+pub(crate) fn lane_of_hash(hash: u64, lanes: usize) -> usize {
+    usize::try_from(hash % lanes as u64).expect("a remainder of a usize fits a usize")
 }
 
 /// Writes what stands between the braces; `start` is where.

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
@@ -50,7 +51,7 @@ enum Read {
 /// The bytes of a hit, and where in them the payload is, expanded.
 struct Shareable {
     written: Written,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     payload: Range<usize>,
     touched: Option<Gathered>,
     served: Served,
@@ -274,7 +275,10 @@ async fn read(
     metrics::looked(request.site, timer);
     let seen = match seen {
         Ok(seen) => {
-            computation.answer().forget_kept();
+            // Nothing is kept by most, and they need not ask.
+            if request.policy.keeps() || request.site.policy.keeps() {
+                computation.answer().forget_kept();
+            }
             seen
         }
         Err(error) => {
@@ -295,7 +299,9 @@ async fn read(
             if request.terms.reads_only {
                 return Read::Miss(judged);
             }
-            match request.cache.store.remove(&request.key, &judged, deadline).await {
+            // Boxed: whoever reads need not have room for what hardly ever happens.
+            let removed = Box::pin(request.cache.store.remove(&request.key, &judged, deadline));
+            match removed.await {
                 Ok(()) => Read::Miss(Judged::ABSENT),
                 Err(_) => Read::Miss(judged),
             }
@@ -390,7 +396,9 @@ fn classify(
         frame::hand_on(Some(&request.cache), touched);
     }
     let hit = match payload {
-        Cow::Owned(bytes) => Shareable { written, payload: 0..bytes.len(), bytes, touched, served },
+        Cow::Owned(bytes) => {
+            Shareable { written, payload: 0..bytes.len(), bytes: bytes.into(), touched, served }
+        }
         Cow::Borrowed(_) => {
             Shareable { written, payload: found.place, bytes: seen.stored, touched, served }
         }

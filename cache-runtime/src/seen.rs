@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::entry::{self, Entry, Found};
@@ -20,7 +21,7 @@ const MOST_REMEMBERED: usize = 16_384;
 /// What was read, all of it after the call began.
 pub(crate) struct Seen<'r> {
     /// Nothing stored is empty: an entry never is.
-    pub(crate) stored: Vec<u8>,
+    pub(crate) stored: Bytes,
     asked: Cow<'r, [Tag]>,
     nonces: Vec<Option<Nonce>>,
 }
@@ -52,7 +53,8 @@ pub(crate) async fn see(request: &Request, deadline: Instant) -> Result<Seen<'_>
     let mut seen = Seen { stored, asked, nonces };
     let unasked = seen.unasked(request);
     if !unasked.is_empty() {
-        let nonces = store.nonces(&unasked, deadline).await?;
+        // Boxed, as what comes behind it: most need no room for a second round trip.
+        let nonces = Box::pin(store.nonces(&unasked, deadline)).await?;
         seen.complete(request, unasked, nonces);
     }
     // Whether it is past its ttl only the clock can tell, where it is kept for longer and where others write to the server;
@@ -60,7 +62,7 @@ pub(crate) async fn see(request: &Request, deadline: Instant) -> Result<Seen<'_>
     let asks = request.cache.settings.integrity.is_some()
         || entry::may_be_past(&seen.stored, request.fingerprint);
     if asks && store.latest_now(&request.key).is_none() {
-        store.learn_time(&request.key, deadline).await?;
+        Box::pin(store.learn_time(&request.key, deadline)).await?;
     }
     Ok(seen)
 }

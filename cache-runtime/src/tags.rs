@@ -8,6 +8,8 @@
 
 use std::fmt::{self, Write as _};
 
+use bytes::Bytes;
+
 use crate::faults::{self, Fault};
 use crate::key::{self, Piece, Segment};
 
@@ -98,11 +100,12 @@ pub(crate) fn name(text: &str) -> String {
 
 /// What is stored under a tag. Made unique by the server.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Nonce(Vec<u8>);
+pub(crate) struct Nonce(Bytes);
 
 impl Nonce {
     /// `None` for what no store has made: it could not be told from another in a stamp.
-    pub(crate) fn new(bytes: Vec<u8>) -> Option<Self> {
+    pub(crate) fn new(bytes: impl Into<Bytes>) -> Option<Self> {
+        let bytes = bytes.into();
         (1..=LONGEST_NONCE).contains(&bytes.len()).then_some(Self(bytes))
     }
 

@@ -226,7 +226,7 @@ pub(super) struct Operation {
     ended: Ended,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Ended {
     Ok,
     Deadline,
@@ -262,11 +262,6 @@ impl Operation {
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let ended = |access| Ended::ALL.map(|ended| Self { access, ended });
         Access::ALL.into_iter().flat_map(ended)
-    }
-
-    /// Whether the server was not asked.
-    pub(super) fn was_left(self) -> bool {
-        self.ended == Ended::LeftAlone
     }
 }
 

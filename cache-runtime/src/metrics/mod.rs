@@ -198,6 +198,12 @@ impl OfServer {
         }
     }
 
+    /// It was not asked, since it has not answered lately.
+    pub(crate) fn left_alone(&self, access: Access) {
+        let operation = Operation::of(access, &Err(StoreError::LeftAlone));
+        self.operations.of(&table::OPERATIONS, &self.address, operation).increment(1);
+    }
+
     pub(crate) fn ended(
         &self,
         timer: Timer,
@@ -207,10 +213,6 @@ impl OfServer {
     ) {
         let operation = Operation::of(access, reply);
         self.operations.of(&table::OPERATIONS, &self.address, operation).increment(1);
-        // What was not sent has taken no time.
-        if operation.was_left() {
-            return;
-        }
         timer.stop(self.operation.of(&table::OPERATION, &self.address, access));
         let sent = cmd.args_iter().map(|arg| match arg {
             Arg::Simple(bytes) => bytes.len() as u64,

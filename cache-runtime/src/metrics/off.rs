@@ -68,6 +68,8 @@ impl OfServer {
         Self
     }
 
+    pub(crate) fn left_alone(&self, _: Access) {}
+
     pub(crate) fn ended(&self, _: Timer, _: Access, _: &Cmd, _: &Result<Value, StoreError>) {}
 
     pub(crate) fn breaker(&self, _: Access) -> Open {

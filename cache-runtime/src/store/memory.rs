@@ -177,7 +177,7 @@ impl Memory {
         let mut get = |name: &str| contents.value(name, now).map(|stored| stored.bytes.clone());
         let value = get(key.name()).unwrap_or_default();
         let nonces = tags.iter().map(|tag| get(tag.key()).and_then(Nonce::new)).collect();
-        (value, nonces)
+        (value.into(), nonces)
     }
 
     pub(crate) fn capture(&self, tags: &[Tag], random: &str, life: Duration) -> Vec<Nonce> {

@@ -29,7 +29,7 @@ fn ending(store: &Memory, fingerprint: u64, payload: &[u8], after: u64, kept: u6
 }
 
 fn get(store: &Memory) -> Vec<u8> {
-    store.read(&key(), &[]).0
+    store.read(&key(), &[]).0.to_vec()
 }
 
 fn granted(take: Take) -> String {

@@ -8,6 +8,7 @@ pub(crate) mod redis;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::entry::Judged;
@@ -143,7 +144,7 @@ pub(crate) enum Claim {
 
 /// What is stored under a key, and the nonces of the tags that were asked for with it, in their order.
 /// Nothing stored is an empty string: an entry never is one.
-pub(crate) type ValueAndNonces = (Vec<u8>, Vec<Option<Nonce>>);
+pub(crate) type ValueAndNonces = (Bytes, Vec<Option<Nonce>>);
 
 pub(crate) enum Store {
     Memory(Arc<Memory>),

@@ -7,6 +7,7 @@ mod clocks;
 mod cluster;
 mod cluster_replicas;
 mod contract;
+mod crowds;
 mod damage;
 mod dropped;
 mod integrity;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use ::redis::{ConnectionAddr, ConnectionInfo, RedisError, Value};
+use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -18,7 +19,9 @@ use super::Refusal;
 use super::connection::{Limits, Link, Order, Pool, Via};
 use super::endpoint::Location;
 use super::replicas::Confirmation;
+use super::scripts::Says;
 use super::slots::{self, Address, Range, Redirect, SLOTS};
+use super::string;
 use crate::config::Tls;
 use crate::sync::lock;
 
@@ -101,6 +104,19 @@ impl Cluster {
             lost: AtomicBool::new(false),
             told: Mutex::default(),
         })
+    }
+
+    /// What is stored under a name.
+    pub(super) async fn read(
+        self: &Arc<Self>,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let mut get = ::redis::cmd("GET");
+        get.arg(name);
+        let order = Order::Read(&get, Says::Value);
+        let (reply, _) = self.carry_out(name, order, Via::LaneOf(name), deadline).await?;
+        Ok(string(reply)?.map(Bytes::from))
     }
 
     /// Has something done by the node that has the key, wherever that is by now.

@@ -12,28 +12,32 @@ use ::redis::aio::MultiplexedConnection;
 use ::redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, PushInfo, RedisError, ServerErrorKind, Value,
 };
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::StoreError;
 use super::Refusal;
+use super::batch::Gathering;
 use super::breaker::{Admission, Breaker, Changed};
 use super::endpoint::{Endpoint, Location};
 use super::epoch::Refused;
+use super::reads::Large;
 use super::replicas::Confirmation;
 use super::scripts::{Says, Script};
 use super::tls;
 use super::watch::Watcher;
 use crate::clock::ServerClock;
 use crate::config::Tls;
-use crate::key::lane_of;
+use crate::key::{lane_of, lane_of_hash};
 use crate::metrics::{Access, OfServer, Timer};
 use crate::sync::lock;
 
 /// As many living runtimes may have connections at a time; the oldest loses them first.
 const MOST_RUNTIMES: usize = 64;
+/// So many threads of a runtime gather reads together.
+const WORKERS: usize = 4;
 /// A peer that has swallowed this many requests in a row is connected to anew.
 const MOST_TIMEOUTS: u32 = 3;
 /// After a failed attempt the next one waits this long, doubling.
@@ -53,7 +57,7 @@ pub(crate) struct Link {
     /// What invalidations wait for, where replicas have to confirm them.
     confirmation: Option<Confirmation>,
     pools: RwLock<Vec<Arc<Pool>>>,
-    metrics: OfServer,
+    pub(super) metrics: OfServer,
 }
 
 /// The connections that live on one runtime: lanes for reads, half as many for what may write, one for the tracked reads
@@ -62,12 +66,15 @@ pub(crate) struct Link {
 /// Apart, since a server that holds a write back (`CLIENT PAUSE WRITE`, as in a failover by hand) holds whatever stands
 /// behind it on its connection: hits would wait for what they have nothing to do with, and for large commits as well.
 pub(crate) struct Pool {
-    runtime: Id,
+    pub(super) handle: Handle,
     /// Held by a task of the runtime, and so gone with it.
     alive: Weak<()>,
     /// Ends that task with the pool.
     _end: DropGuard,
     lanes: Vec<Arc<Lane>>,
+    /// What is read together, by hashes of names.
+    gatherings: Vec<Mutex<Gathering>>,
+    pub(super) large: Large,
     /// How many of these are for reads, and how many for what may write.
     reading: usize,
     writing: usize,
@@ -123,6 +130,16 @@ impl Pool {
         self.reading
     }
 
+    /// That of a read, by the hash of what is read.
+    pub(super) fn lane_of(&self, hash: u64) -> usize {
+        lane_of_hash(hash, self.reading)
+    }
+
+    /// What a read with this hash waits for others by.
+    pub(super) fn gathering(&self, hash: u64) -> &Mutex<Gathering> {
+        &self.gatherings[lane_of_hash(hash, self.gatherings.len())]
+    }
+
     fn tracked_lane(&self) -> usize {
         self.reading + self.writing
     }
@@ -165,9 +182,9 @@ impl Pool {
         refused != Refused::Stays
     }
 
-    /// Gives the connection of a lane up over which came what answers something else.
-    pub(crate) fn distrust(&self, lane: usize) {
-        self.lanes[lane].give_up();
+    /// Gives the connections up over one of which came what answers something else.
+    pub(crate) fn distrust_reads(&self) {
+        self.lanes[..self.reading].iter().for_each(|lane| lane.give_up());
     }
 
     fn breaker(&self, sending: Sending) -> &Breaker {
@@ -175,6 +192,12 @@ impl Pool {
             May::Read => &self.reads,
             May::Write => &self.writes,
         }
+    }
+
+    /// By this lane.
+    pub(super) fn has_answered(&self, lane: usize, sending: Sending) {
+        self.lanes[lane].timeouts.store(0, Ordering::Relaxed);
+        self.answered(sending);
     }
 
     fn answered(&self, sending: Sending) {
@@ -188,7 +211,7 @@ impl Pool {
         }
     }
 
-    fn unanswered(&self, sending: Sending, admission: Admission) {
+    pub(super) fn unanswered(&self, sending: Sending, admission: Admission) {
         let changed = self.breaker(sending).unanswered(admission, Instant::now());
         // Where nobody can connect, that has been told.
         if changed != Changed::Opened || self.down.swap(true, Ordering::AcqRel) {
@@ -232,14 +255,14 @@ impl Link {
 
     /// The pool of the caller's runtime.
     pub(crate) fn pool(&self) -> Result<Arc<Pool>, StoreError> {
-        let runtime = Handle::try_current()
-            .map_err(|_| StoreError::Unconnected("called outside a tokio runtime".to_owned()))?
-            .id();
+        let handle = Handle::try_current()
+            .map_err(|_| StoreError::Unconnected("called outside a tokio runtime".to_owned()))?;
+        let runtime = handle.id();
         self.endpoint.watch(self.limits.connect);
         let known = |pools: &[Arc<Pool>]| {
             // The id of a runtime that has ended may be given to another.
             let usable =
-                |pool: &&Arc<Pool>| pool.runtime == runtime && pool.alive.strong_count() > 0;
+                |pool: &&Arc<Pool>| pool.handle.id() == runtime && pool.alive.strong_count() > 0;
             pools.iter().find(usable).cloned()
         };
         if let Some(pool) = known(&self.pools.read().unwrap_or_else(PoisonError::into_inner)) {
@@ -271,11 +294,17 @@ impl Link {
         let writing = reading.div_ceil(2);
         let confirming = if self.confirmation.is_some() { writing } else { 0 };
         let lanes = reading + writing + 1 + confirming;
+        // Fewer make larger batches, and more let threads get out of each other's way.
+        let apart = (handle.metrics().num_workers() / WORKERS).clamp(1, reading);
+        let over = |first: usize| Mutex::new(Gathering::over((first..reading).step_by(apart)));
+        let gatherings = (0..apart).map(over);
         let pool = Arc::new(Pool {
-            runtime,
+            handle,
             alive: watched,
             _end: end.drop_guard(),
             lanes: (0..lanes).map(|_| Arc::new(lane())).collect(),
+            gatherings: gatherings.collect(),
+            large: Large::none(),
             reading,
             writing,
             endpoint: Arc::clone(&self.endpoint),
@@ -308,7 +337,7 @@ impl Link {
         };
         let way = Way { lane, name, asking };
         let (cmd, sending) = match *order {
-            Order::Read(cmd, says) => (cmd, Sending { says, ..Sending::REPEATABLE }),
+            Order::Read(cmd, says) => (cmd, Sending { says, ..Sending::READ }),
             Order::Question(cmd) => (cmd, Sending::QUESTION),
             Order::Invalidation(cmd) => (cmd, Sending::INVALIDATION),
             Order::Script { script, keys, args } => {
@@ -320,6 +349,16 @@ impl Link {
         Ok((reply, pool))
     }
 
+    /// Whether it is worth asking the server.
+    pub(super) fn admitted(&self, pool: &Pool, sending: Sending) -> Result<Admission, StoreError> {
+        let admission = pool.admission(sending);
+        if admission == Admission::Refused && sending.purpose == Purpose::Ordinary {
+            self.metrics.left_alone(sending.may.into());
+            return Err(StoreError::LeftAlone);
+        }
+        Ok(admission)
+    }
+
     async fn send_as(
         &self,
         pool: &Pool,
@@ -328,18 +367,32 @@ impl Link {
         sending: Sending,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
-        let timer = Timer::start();
-        let reply = self.sent_as(pool, way, cmd, sending, deadline).await;
-        self.metrics.ended(timer, sending.may.into(), cmd, &reply);
-        reply
+        let admission = self.admitted(pool, sending)?;
+        self.send_admitted(pool, way, cmd, sending, admission, deadline).await
     }
 
-    async fn sent_as(
+    pub(super) async fn send_admitted(
         &self,
         pool: &Pool,
         way: Way<'_>,
         cmd: &Cmd,
         sending: Sending,
+        admission: Admission,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
+        let timer = Timer::start();
+        let reply = self.carry(pool, way, cmd, sending, admission, deadline).await;
+        self.metrics.ended(timer, sending.may.into(), cmd, &reply);
+        reply
+    }
+
+    async fn carry(
+        &self,
+        pool: &Pool,
+        way: Way<'_>,
+        cmd: &Cmd,
+        sending: Sending,
+        admission: Admission,
         deadline: Instant,
     ) -> Result<Value, StoreError> {
         let invalidates = sending.purpose == Purpose::Invalidation;
@@ -353,10 +406,6 @@ impl Link {
             None => (way.lane, deadline),
         };
         let times = if sending.repeatable { 2 } else { 1 };
-        let admission = pool.admission(sending);
-        if admission == Admission::Refused && sending.purpose == Purpose::Ordinary {
-            return Err(StoreError::LeftAlone);
-        }
         let sent = Instant::now();
         let attempt = async {
             let way = Way { lane, ..way };
@@ -370,8 +419,7 @@ impl Link {
         };
         match tokio::time::timeout_at(deadline, attempt).await {
             Ok(Ok(value)) => {
-                pool.lanes[lane].timeouts.store(0, Ordering::Relaxed);
-                pool.answered(sending);
+                pool.has_answered(lane, sending);
                 Ok(value)
             }
             Ok(Err(Failure::Lost(text) | Failure::Unconnected(text))) => {
@@ -388,20 +436,34 @@ impl Link {
                 Err(StoreError::Server(text))
             }
             Ok(Err(Failure::Unreplicated(error))) => {
-                pool.lanes[lane].timeouts.store(0, Ordering::Relaxed);
-                pool.answered(sending);
+                pool.has_answered(lane, sending);
                 Err(error)
             }
-            Err(_) => {
+            Err(_) if confirmation.is_some() => {
                 pool.lanes[lane].timed_out();
-                // Others may have used most of the time up, and a large value, or a replica, takes its own.
-                let others = sending.large || confirmation.is_some();
-                if sent.elapsed() >= self.limits.deadline / 2 && !others {
-                    pool.unanswered(sending, admission);
-                }
                 Err(StoreError::Deadline(self.limits.deadline))
             }
+            Err(_) => Err(self.timed_out(pool, Some(lane), sending, admission, sent)),
         }
+    }
+
+    /// What was sent over a lane, or only waited to be, was not answered in time.
+    pub(super) fn timed_out(
+        &self,
+        pool: &Pool,
+        lane: Option<usize>,
+        sending: Sending,
+        admission: Admission,
+        sent: Instant,
+    ) -> StoreError {
+        if let Some(lane) = lane {
+            pool.lanes[lane].timed_out();
+        }
+        // Others may have used most of the time up, and a large value takes its own; so does a replica.
+        if sent.elapsed() >= self.limits.deadline / 2 && !sending.large {
+            pool.unanswered(sending, admission);
+        }
+        StoreError::Deadline(self.limits.deadline)
     }
 
     /// Runs a script by its hash, and sends its text where the server has forgotten it.
@@ -433,7 +495,7 @@ impl Link {
         }
     }
 
-    async fn send_once(
+    pub(super) async fn send_once(
         &self,
         pool: &Pool,
         way: Way<'_>,
@@ -643,16 +705,16 @@ pub(super) enum Purpose {
 }
 
 impl Sending {
-    const REPEATABLE: Self = Self {
+    pub(super) const READ: Self = Self {
         repeatable: true,
         may: May::Read,
         large: false,
         purpose: Purpose::Ordinary,
         says: Says::Anything,
     };
-    const QUESTION: Self = Self { purpose: Purpose::Question, ..Self::REPEATABLE };
+    const QUESTION: Self = Self { purpose: Purpose::Question, ..Self::READ };
     const INVALIDATION: Self =
-        Self { may: May::Write, purpose: Purpose::Invalidation, ..Self::REPEATABLE };
+        Self { may: May::Write, purpose: Purpose::Invalidation, ..Self::READ };
 }
 
 /// What a server is to do.
@@ -672,10 +734,17 @@ pub(super) enum Order<'a> {
 
 /// By which connection, about which key, and whether behind `ASKING`.
 #[derive(Clone, Copy)]
-struct Way<'a> {
+pub(super) struct Way<'a> {
     lane: usize,
     name: &'a str,
     asking: bool,
+}
+
+impl Way<'_> {
+    /// Of what no replica has to confirm.
+    pub(super) fn by(lane: usize) -> Self {
+        Self { lane, name: "", asking: false }
+    }
 }
 
 /// By which connection of a pool.
@@ -898,7 +967,7 @@ mod tests {
     async fn c5_what_is_known_of_an_old_master_is_not_held_against_the_new_one() {
         let link = link();
         let pool = link.pool().expect("there is a runtime");
-        let reads = Sending::REPEATABLE;
+        let reads = Sending::READ;
         let writes = Sending { may: May::Write, ..reads };
         for sending in [reads, writes] {
             while pool.admission(sending) == Admission::Admitted {
@@ -916,7 +985,7 @@ mod tests {
     async fn c5_a_server_that_carries_out_writes_is_asked_for_values_again() {
         let link = link();
         let pool = link.pool().expect("there is a runtime");
-        let reads = Sending::REPEATABLE;
+        let reads = Sending::READ;
         let writes = Sending { may: May::Write, ..reads };
         let open = |sending| {
             while pool.admission(sending) == Admission::Admitted {

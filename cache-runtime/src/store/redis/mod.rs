@@ -1,11 +1,13 @@
 //! The steps of the protocol as Redis commands. Redis 7 or later.
 
+mod batch;
 mod breaker;
 mod check;
 mod cluster;
 mod connection;
 mod endpoint;
 mod epoch;
+mod reads;
 mod replicas;
 mod scripts;
 mod sentinel;
@@ -19,6 +21,7 @@ mod watch;
 use std::time::Duration;
 
 use ::redis::{Cmd, ConnectionInfo, Value};
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
@@ -78,10 +81,11 @@ impl Redis {
         self.topology.has_one_clock()
     }
 
-    async fn get(&self, name: &str, deadline: Instant) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn get(&self, name: &str, deadline: Instant) -> Result<Option<Bytes>, StoreError> {
         let mut get = ::redis::cmd("GET");
         get.arg(name);
         string(self.ask(name, &get, Says::Value, deadline).await?)
+            .map(|value| value.map(Bytes::from))
     }
 
     pub(crate) async fn take(
@@ -267,8 +271,7 @@ impl Redis {
         let reply = self.script(key, &scripts::REMOVE, &[key.name()], &args, deadline).await?;
         if reply == Value::Int(0) {
             // It is not there: what was read was another key's, or somebody was quicker.
-            let pool = self.topology.link_of(key.name())?.pool()?;
-            pool.distrust(key.lane(pool.lanes()));
+            self.topology.link_of(key.name())?.pool()?.distrust_reads();
         }
         Ok(())
     }
@@ -431,10 +434,11 @@ impl Redis {
     pub(crate) fn latest_now(&self, key: &Key) -> Option<u64> {
         let link = self.topology.link_of(key.name()).ok()?;
         let pool = link.pool().ok()?;
-        if pool.clock.wants_sample() {
+        let now = Instant::now();
+        if pool.clock.wants_sample(now) {
             link.sample_clock(&pool, key.lane(pool.lanes()));
         }
-        pool.clock.latest()
+        pool.clock.latest(now)
     }
 
     /// Asks for the server's time.

@@ -89,12 +89,12 @@ impl Confirmation {
         asking: bool,
     ) -> Result<Result<Value, Failure>, RedisError> {
         let mut last = || replies.pop().unwrap_or(Value::Nil).extract_error();
-        let (waited, marked) = (last(), last());
+        let (replicas, marked) = (last(), last());
         if asking {
             last()?;
         }
         let invalidated = last()?;
-        let confirmed = match marked.and(waited) {
+        let confirmed = match marked.and(replicas) {
             Ok(Value::Int(confirmed)) => usize::try_from(confirmed).unwrap_or(0),
             Ok(_) => 0,
             // The slot moves: the key was here still, and the mark, as all that is new, belongs elsewhere.

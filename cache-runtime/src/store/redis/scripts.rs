@@ -30,6 +30,8 @@ pub(crate) enum Says {
     Number,
     Text,
     List,
+    /// So many strings, or nothings.
+    Values(usize),
 }
 
 impl Says {
@@ -41,6 +43,11 @@ impl Says {
             Self::Number => matches!(reply, Value::Int(_)),
             Self::Text => matches!(reply, Value::BulkString(_)),
             Self::List => matches!(reply, Value::Array(_)),
+            Self::Values(count) => matches!(
+                reply,
+                Value::Array(values)
+                    if values.len() == count && values.iter().all(|value| Self::Value.is_said_by(value))
+            ),
         }
     }
 }

@@ -27,40 +27,12 @@ impl Redis {
         tags: &[Tag],
         deadline: Instant,
     ) -> Result<ValueAndNonces, StoreError> {
-        if tags.is_empty() {
-            return Ok((self.get(key.name(), deadline).await?.unwrap_or_default(), Vec::new()));
-        }
-        let mut names = vec![key.name()];
-        names.extend(tags.iter().map(Tag::key));
-        let mut values = self.strings(&names, deadline).await?.into_iter();
-        let value = values.next().flatten().unwrap_or_default();
-        Ok((value, values.map(|value| value.and_then(Nonce::new)).collect()))
-    }
-
-    /// What is stored under each of these: one command, or where they lie on different nodes one for each.
-    ///
-    /// Those are not read at one moment, and need not be. Each is sent when the call has begun, so each sees what was
-    /// invalidated before: if that was a tag of the value, its nonce is gone; if it was the key, the value is. What
-    /// changes between the reads was not acknowledged when the call began. And a value that is read before its tag is
-    /// invalidated and captured anew does not match the new nonce.
-    async fn strings(
-        &self,
-        names: &[&str],
-        deadline: Instant,
-    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        if self.topology.is_cluster() {
-            let got =
-                self.topology.each(names, |name| name, |name| Box::pin(self.get(name, deadline)));
-            return got.await.into_iter().collect();
-        }
-        let mut mget = ::redis::cmd("MGET");
-        mget.arg(names);
-        match self.ask(names[0], &mget, Says::List, deadline).await? {
-            Value::Array(values) if values.len() == names.len() => {
-                values.into_iter().map(string).collect()
-            }
-            other => Err(unexpected(&other)),
-        }
+        let of_tags: Vec<&str> = tags.iter().map(Tag::key).collect();
+        let (value, nonces) = self.topology.read(key.name(), &of_tags, deadline).await?;
+        Ok((
+            value.unwrap_or_default(),
+            nonces.into_iter().map(|value| value.and_then(Nonce::new)).collect(),
+        ))
     }
 
     pub(crate) async fn capture(
@@ -111,12 +83,10 @@ impl Redis {
         tags: &[Tag],
         deadline: Instant,
     ) -> Result<Vec<Option<Nonce>>, StoreError> {
-        if tags.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names: Vec<&str> = tags.iter().map(Tag::key).collect();
-        let values = self.strings(&names, deadline).await?;
-        Ok(values.into_iter().map(|value| value.and_then(Nonce::new)).collect())
+        let [first, more @ ..] = tags else { return Ok(Vec::new()) };
+        let more: Vec<&str> = more.iter().map(Tag::key).collect();
+        let (first, more) = self.topology.read(first.key(), &more, deadline).await?;
+        Ok([first].into_iter().chain(more).map(|value| value.and_then(Nonce::new)).collect())
     }
 
     pub(crate) async fn position(

@@ -7,6 +7,7 @@ use ::redis::{ConnectionInfo, RedisError, Value};
 use tokio::time::Instant;
 
 use super::super::StoreError;
+use super::batch::Values;
 use super::cluster::Cluster;
 use super::connection::{Limits, Link, Order, Pool, Via};
 use super::endpoint::Location;
@@ -102,6 +103,44 @@ impl Topology {
                 cluster.carry_out(name, order, via, deadline).await
             }
         }
+    }
+
+    /// Reads what is stored under these names: by one command, or where they lie on different nodes one for each.
+    ///
+    /// Those are not read at one moment, and need not be. Each is sent when the call has begun, so each sees what was
+    /// invalidated before: if that was a tag of the value, its nonce is gone; if it was the key, the value is. What
+    /// changes between the reads was not acknowledged when the call began. And a value that is read before its tag is
+    /// invalidated and captured anew does not match the new nonce.
+    pub(super) async fn read(
+        &self,
+        name: &str,
+        more: &[&str],
+        deadline: Instant,
+    ) -> Result<Values, StoreError> {
+        match self {
+            Self::One(link) => link.read(name, more, deadline).await.map_err(explained),
+            Self::Cluster(cluster) => self.read_each(cluster, name, more, deadline).await,
+        }
+    }
+
+    /// Boxed: reads from a single server need no room for it.
+    fn read_each<'r>(
+        &'r self,
+        cluster: &'r Arc<Cluster>,
+        name: &'r str,
+        more: &'r [&'r str],
+        deadline: Instant,
+    ) -> Boxed<'r, Result<Values, StoreError>> {
+        Box::pin(async move {
+            if more.is_empty() {
+                return Ok((cluster.read(name, deadline).await?, Vec::new()));
+            }
+            let names: Vec<&str> = [name].into_iter().chain(more.iter().copied()).collect();
+            let read = |name: &&'r str| -> Boxed<'_, _> { Box::pin(cluster.read(name, deadline)) };
+            let mut values = self.each(&names, |name| name, read).await.into_iter();
+            let first = values.next().transpose()?.flatten();
+            Ok((first, values.collect::<Result<_, _>>()?))
+        })
     }
 
     /// Has something done about each of these keys, side by side, and says what each has come to, in their order. Of a
