@@ -14,6 +14,7 @@ use crate::flight::Flights;
 use crate::functions::{Function, Functions};
 use crate::lease::Lease;
 use crate::left_behind::{self, LeftBehind};
+use crate::near::Near;
 use crate::refresh::Refreshes;
 use crate::request::{FlightKey, Landed};
 use crate::seen::Remembered;
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) flights: Flights<FlightKey, Lease, Landed>,
     pub(crate) refreshes: Refreshes,
     pub(crate) remembered: Remembered,
+    pub(crate) near: Near,
     pub(crate) work: Work,
     pub(crate) left: LeftBehind,
     /// Bodies that run on their own because nothing can be shared, at once.
@@ -117,6 +119,7 @@ impl Cache {
             flights: Flights::default(),
             refreshes: Refreshes::new(settings.refreshes),
             remembered: Remembered::default(),
+            near: Near::new(settings.near_capacity, settings.near_bound),
             work: Work::default(),
             left: LeftBehind::default(),
             alone: tokio::sync::Semaphore::new(MOST_ALONE),

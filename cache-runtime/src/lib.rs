@@ -44,6 +44,7 @@ mod key_hash;
 mod lease;
 mod left_behind;
 mod lookup;
+mod near;
 mod observe;
 mod outcome;
 mod patience;

@@ -161,6 +161,7 @@ pub(crate) enum Warning {
     Clash,
     Tags,
     Unauthenticated,
+    Near,
 }
 
 impl Extras {
