@@ -15,6 +15,7 @@ use crate::functions::{Function, Functions};
 use crate::lease::Lease;
 use crate::left_behind::{self, LeftBehind};
 use crate::metrics::OfCache;
+use crate::near::Near;
 use crate::refresh::Refreshes;
 use crate::request::{FlightKey, Landed};
 use crate::seen::Remembered;
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) flights: Flights<FlightKey, Lease, Landed>,
     pub(crate) refreshes: Refreshes,
     pub(crate) remembered: Remembered,
+    pub(crate) near: Near,
     pub(crate) work: Work,
     pub(crate) left: LeftBehind,
     pub(crate) metrics: OfCache,
@@ -119,6 +121,7 @@ impl Cache {
             flights: Flights::default(),
             refreshes: Refreshes::new(settings.refreshes),
             remembered: Remembered::default(),
+            near: Near::new(settings.near_capacity, settings.near_bound),
             work: Work::default(),
             left: LeftBehind::default(),
             metrics: OfCache::new(),

@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::cache::Cache;
 use crate::codec::{self, DecodeError, EncodeError, Encoded, Format};
 use crate::converting::Saver;
 use crate::entry::Written;
 use crate::error::TimedOut;
 use crate::frame::Gathered;
 use crate::kept::Kept;
+use crate::near;
 use crate::policy::Policy;
-use crate::private::{Choice, Chosen, Target};
+use crate::private::{Choice, Chosen, NearValue, Target};
 use crate::returns::{Returned, Shape, Stored};
 use crate::site::Site;
 use crate::terms::Terms;
@@ -38,6 +40,8 @@ pub(crate) type SharedFailure = Arc<dyn Any + Send + Sync>;
 
 /// One call, without its types. The lookup is compiled once, against this.
 pub(crate) trait Computation: Send {
+    /// The entry of the call in this cache, with its key: until the body has the arguments.
+    fn target_in(&mut self, cache: Cache) -> Option<Target>;
     /// Where the answer is put.
     fn answer(&mut self) -> &mut dyn Answer;
     /// What was said of how long values live, for these arguments.
@@ -68,6 +72,10 @@ pub(crate) trait Answer: Send {
     fn adopt(&mut self, written: Written, payload: &[u8]) -> Result<(), DecodeError>;
     /// Takes what is stored as the answer, if the function accepts it.
     fn accept(&mut self, written: Written, payload: &[u8]) -> Result<Offered, DecodeError>;
+    /// The answer as it is kept in this process, if it is a value.
+    fn copy(&mut self) -> Option<near::Value>;
+    /// Takes such a copy as the answer, if the function accepts it.
+    fn adopt_copy(&mut self, copy: &(dyn Any + Send + Sync)) -> bool;
     /// The answer as it is stored; an error, if it is not one of those that are.
     fn encode(&self) -> Result<Outgoing, EncodeError>;
     /// Adds the tags that the answer itself tells of.
@@ -115,9 +123,11 @@ pub(crate) trait Source<R>: Send {
 pub(crate) type Body<'b, R> = Pin<Box<dyn Future<Output = R> + Send + 'b>>;
 
 /// What is wanted of a function.
-#[derive(Clone, Copy)]
 pub(crate) enum Wanted {
+    /// For a function with copies where that of the call may be, for all others its entry.
     Target,
+    /// Its entry in this cache.
+    TargetIn(Cache),
     Body,
 }
 
@@ -135,6 +145,10 @@ pub enum Rare<'w, R> {
     Load(Payload<'w>, &'w mut Loaded<R>),
     /// Whether the call takes what is stored, where that depends on the arguments.
     Accept(&'w R, &'w mut bool),
+    /// The answer as it is kept in this process.
+    Copy(&'w R, &'w mut Option<near::Value>),
+    /// What is returned, of such a copy.
+    OfCopy(&'w (dyn Any + Send + Sync), &'w mut Option<R>),
     /// What writes the answer, where it is stored as another type.
     Saver(&'w mut Option<Saver<R>>),
 }
@@ -249,6 +263,28 @@ impl<A, T, R, X: Giving<A, R>> Giving<A, R> for Accepting<A, T, R, X> {
     }
 }
 
+/// How what is returned becomes what is kept in this process, and the other way round.
+pub struct Nearing<T, R, X> {
+    shape: fn() -> Shape<T, R>,
+    rest: X,
+}
+
+impl<A, T: NearValue, R, X: Giving<A, R>> Giving<A, R> for Nearing<T, R, X> {
+    fn answer(&self, args: &A, rare: &mut Rare<'_, R>) {
+        match rare {
+            Rare::Copy(returned, copy) => {
+                let value = (self.shape)().value(returned);
+                **copy = value.map(|value| Arc::new(value.clone()) as near::Value);
+            }
+            Rare::OfCopy(copy, returned) => {
+                let value = copy.downcast_ref::<T>();
+                **returned = value.map(|value| (self.shape)().of_value(value.clone()));
+            }
+            rare => self.rest.answer(args, rare),
+        }
+    }
+}
+
 /// How what is returned becomes what is stored, and the other way round.
 pub struct Converting<A, T, S, R, X> {
     shape: fn() -> Shape<T, R>,
@@ -338,6 +374,21 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
         }
         self.answer_with(Some(value), None);
         Ok(Offered::Accepted)
+    }
+
+    fn copy(&mut self) -> Option<near::Value> {
+        let (source, value) = (self.source.as_mut()?, self.value.as_ref()?);
+        let mut copy = None;
+        source.ask(&mut Rare::Copy(value, &mut copy));
+        copy
+    }
+
+    fn adopt_copy(&mut self, copy: &(dyn Any + Send + Sync)) -> bool {
+        let mut value = None;
+        self.ask(&mut Rare::OfCopy(copy, &mut value));
+        let Some(value) = value.filter(|value| self.accepts(value)) else { return false };
+        self.answer_with(Some(value), None);
+        true
     }
 
     fn encode(&self) -> Result<Outgoing, EncodeError> {
@@ -454,6 +505,10 @@ struct Detached<R: 'static> {
 }
 
 impl<R: Send + 'static> Computation for Detached<R> {
+    fn target_in(&mut self, _: Cache) -> Option<Target> {
+        None
+    }
+
     fn answer(&mut self) -> &mut dyn Answer {
         &mut self.slot
     }
@@ -558,6 +613,18 @@ impl<K, A, C, N, F, Fut, X> Call<K, A, C, N, F, Fut, X> {
         Call { forced, returns, own: Own { args, chosen, target, body, future, rare } }
     }
 
+    /// Has values kept in this process.
+    #[must_use]
+    pub fn near<T: NearValue, R>(
+        self,
+        shape: fn() -> Shape<T, R>,
+    ) -> Call<K, A, C, N, F, Fut, Nearing<T, R, X>> {
+        let Self { forced, returns, own } = self;
+        let Own { args, chosen, target, body, future, rare: rest } = own;
+        let rare = Nearing { shape, rest };
+        Call { forced, returns, own: Own { args, chosen, target, body, future, rare } }
+    }
+
     /// Has another type stored than is returned.
     #[must_use]
     pub fn converting<S: Stored, G: Format, T, R>(
@@ -634,13 +701,17 @@ where
 {
     fn give(&mut self, wanted: Wanted) -> Given<'_, R> {
         let Some(args) = &self.args else { return Given::Nothing };
-        match wanted {
-            Wanted::Target => Given::Target((self.target)(args, self.chosen.made())),
-            Wanted::Body => match self.args.take() {
-                Some(args) => Given::Body(Box::pin((self.body)(args))),
-                None => Given::Nothing,
-            },
-        }
+        let chosen = match wanted {
+            Wanted::Target => Chosen { is_near: true, ..self.chosen.made() },
+            Wanted::TargetIn(cache) => Chosen::far(Some(cache)),
+            Wanted::Body => {
+                return match self.args.take() {
+                    Some(args) => Given::Body(Box::pin((self.body)(args))),
+                    None => Given::Nothing,
+                };
+            }
+        };
+        Given::Target((self.target)(args, chosen))
     }
 
     fn ask(&mut self, rare: &mut Rare<'_, R>) {
@@ -672,7 +743,11 @@ impl<'c, R> Running<'c, R> {
     }
 
     pub(crate) fn target(&mut self) -> Option<Target> {
-        match self.slot.source.as_mut()?.give(Wanted::Target) {
+        self.give_target(Wanted::Target)
+    }
+
+    fn give_target(&mut self, wanted: Wanted) -> Option<Target> {
+        match self.slot.source.as_mut()?.give(wanted) {
             Given::Target(target) => Some(target),
             _ => None,
         }
@@ -680,6 +755,10 @@ impl<'c, R> Running<'c, R> {
 }
 
 impl<R: Send> Computation for Running<'_, R> {
+    fn target_in(&mut self, cache: Cache) -> Option<Target> {
+        self.give_target(Wanted::TargetIn(cache))
+    }
+
     fn answer(&mut self) -> &mut dyn Answer {
         &mut self.slot
     }

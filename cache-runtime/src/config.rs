@@ -34,6 +34,8 @@ pub struct Builder {
     connect_timeout: Duration,
     refreshes: usize,
     memory_capacity: usize,
+    near_capacity: usize,
+    near_bound: Duration,
     clearable: bool,
     tls: Tls,
     confirm: Option<Confirm>,
@@ -65,11 +67,16 @@ pub(crate) struct Settings {
     pub(crate) clearable: bool,
     /// How long an invalidation may wait for replicas past its deadline.
     pub(crate) confirm: Duration,
+    /// How many bytes the near copies may have, by what is stored of them.
+    pub(crate) near_capacity: usize,
+    /// How old the news of an invalidation may be where there is a near copy.
+    pub(crate) near_bound: Duration,
     /// Where entries carry a MAC, and are read only with one.
     pub(crate) integrity: Option<Integrity>,
 }
 
 pub(crate) const MEMORY_CAPACITY: usize = 64 * 1024 * 1024;
+const NEAR_CAPACITY: usize = 64 * 1024 * 1024;
 
 impl Default for Builder {
     fn default() -> Self {
@@ -81,6 +88,8 @@ impl Default for Builder {
             connect_timeout: Duration::from_secs(1),
             refreshes: 256,
             memory_capacity: MEMORY_CAPACITY,
+            near_capacity: NEAR_CAPACITY,
+            near_bound: Duration::from_secs(1),
             clearable: false,
             tls: Tls::default(),
             confirm: None,
@@ -97,6 +106,8 @@ impl Default for Settings {
             refreshes: builder.refreshes,
             clearable: false,
             confirm: Duration::ZERO,
+            near_capacity: builder.near_capacity,
+            near_bound: builder.near_bound,
             integrity: None,
         }
     }
@@ -164,6 +175,41 @@ impl Builder {
     /// How many bytes of values the embedded store keeps. Default: 64 MiB. Of no effect with Redis.
     pub fn memory_capacity(mut self, bytes: usize) -> Self {
         self.memory_capacity = bytes;
+        self
+    }
+
+    /// How many bytes of values functions with `near` keep in this process, by what is stored of them and 256 bytes more
+    /// for each. Default: 64 MiB. With 0 none are kept. Of no effect with the embedded store.
+    ///
+    /// A value in memory may be larger than what is stored of it, but not by much; compressed ones count as expanded.
+    pub fn near_capacity(mut self, bytes: usize) -> Self {
+        self.near_capacity = bytes;
+        self
+    }
+
+    /// How long after an invalidation has been acknowledged another process may still serve its near copy. Default: 1 s;
+    /// 50 ms to a minute.
+    ///
+    /// Hardly ever it takes so long: the server tells at once. But its news can be held up, and a connection can be dead
+    /// without anybody knowing. So while there are copies the connection is asked four times in this time whether it still
+    /// is there, and they are served only while it has answered.
+    ///
+    /// ```
+    /// # async fn f() -> Result<(), redis_cached::BuildError> {
+    /// use std::time::Duration;
+    /// use redis_cached::Cache;
+    ///
+    /// let cache = Cache::builder()
+    ///     .url("memory://")
+    ///     .near_capacity(16 * 1024 * 1024)
+    ///     .near_bound(Duration::from_millis(500))
+    ///     .build()
+    ///     .await?;
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f()).unwrap();
+    /// ```
+    pub fn near_bound(mut self, bound: Duration) -> Self {
+        self.near_bound = bound;
         self
     }
 
@@ -315,6 +361,8 @@ impl Builder {
             refreshes: self.refreshes,
             clearable: self.clearable,
             confirm: self.confirm.map_or(Duration::ZERO, |confirm| confirm.within),
+            near_capacity: self.near_capacity,
+            near_bound: self.near_bound,
             integrity: self.secrets.integrity(),
         };
         let store = match self.url.split_once("://") {
@@ -357,6 +405,9 @@ impl Builder {
             let good = value >= Duration::from_millis(1) && value <= day;
             between(setting, format!("{value:?}"), good, "between 1 ms and a day")?;
         }
+        let (bound, allowed) = (self.near_bound, "between 50 ms and a minute");
+        let good = bound >= Duration::from_millis(50) && bound <= Duration::from_secs(60);
+        between("near_bound", format!("{bound:?}"), good, allowed)?;
         if let Some(Confirm { replicas, within }) = self.confirm {
             let setting = "confirm_by_replicas";
             between(setting, replicas.to_string(), (1..=64).contains(&replicas), "1 to 64")?;
@@ -472,6 +523,8 @@ impl fmt::Debug for Builder {
             .field("connect_timeout", &self.connect_timeout)
             .field("max_refreshes", &self.refreshes)
             .field("memory_capacity", &self.memory_capacity)
+            .field("near_capacity", &self.near_capacity)
+            .field("near_bound", &self.near_bound)
             .field("clearable", &self.clearable)
             .field("confirm_by_replicas", &self.confirm)
             .field("integrity", &self.secrets.own.is_some())

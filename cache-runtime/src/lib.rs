@@ -49,6 +49,7 @@ mod metrics;
 #[cfg(not(feature = "metrics"))]
 #[path = "metrics/off.rs"]
 mod metrics;
+mod near;
 mod observe;
 mod outcome;
 mod patience;

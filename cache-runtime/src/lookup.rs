@@ -23,6 +23,7 @@ use crate::freshness::{self, Freshness};
 use crate::kept::{self, Kept};
 use crate::lease::{self, Taken};
 use crate::metrics::{self, Awaited, Timer};
+use crate::near;
 use crate::outcome::{Outcome, Served};
 use crate::patience::Patience;
 use crate::places::{self, Place};
@@ -36,6 +37,7 @@ use crate::site::Warning;
 use crate::store::{Old, Waited};
 use crate::tags::Standing;
 use crate::telemetry;
+use crate::terms::Terms;
 
 /// How often one call looks up again before it computes on its own.
 const MOST_ROUNDS: usize = 4;
@@ -130,6 +132,10 @@ pub(crate) fn begin(
     forced: bool,
     computation: &mut dyn Computation,
 ) -> Begun {
+    let (target, terms) = match begin_near(target, forced, computation) {
+        Ok(outcome) => return Begun::Answered(outcome),
+        Err(unanswered) => unanswered,
+    };
     let mut asked = target.map_or_else(
         || Err(Unasked { site: None, tags: Gathered::for_entry() }),
         |target| {
@@ -140,7 +146,10 @@ pub(crate) fn begin(
     if let Ok(Asked { request, .. }) = &mut asked
         && request.policy.has_terms
     {
-        computation.state(&mut request.terms);
+        match terms {
+            Some(terms) => request.terms = terms,
+            None => computation.state(&mut request.terms),
+        }
     }
     if !forced
         && let Ok(Asked { request, .. }) = &asked
@@ -150,6 +159,34 @@ pub(crate) fn begin(
         return Begun::Answered(outcome);
     }
     Begun::Unanswered(asked)
+}
+
+/// Answers with a copy that is near. Otherwise gives the target with its key, and the terms if they were asked.
+fn begin_near(
+    target: Option<Target>,
+    forced: bool,
+    computation: &mut dyn Computation,
+) -> Result<Outcome, (Option<Target>, Option<Terms>)> {
+    let Some(Target { key: None, cache: Some(cache), site, place, .. }) = &target else {
+        return Err((target, None));
+    };
+    if site.policy.near.is_none() {
+        return Err((target, None));
+    }
+    let (mut terms, place) = (Terms::default(), place.filter(|_| !forced));
+    if site.policy.has_terms {
+        computation.state(&mut terms);
+    }
+    if let Some(place) = place
+        && let Some(outcome) = near::serve(cache, site, place, &terms, computation)
+    {
+        return Ok(outcome);
+    }
+    let mut target = computation.target_in(cache.clone());
+    if let Some(target) = &mut target {
+        target.place = place;
+    }
+    Err((target, Some(terms)))
 }
 
 /// Answers a hit on a store that need not be waited for.
@@ -329,9 +366,10 @@ enum Classified {
 fn classify(
     request: &Request,
     computation: &mut dyn Computation,
-    seen: Seen<'_>,
+    mut seen: Seen<'_>,
     whose: Whose,
 ) -> Classified {
+    let telling = seen.telling.take();
     if seen.stored.is_empty() {
         return Classified::Miss(Judged::ABSENT, None);
     }
@@ -392,6 +430,13 @@ fn classify(
         Outcome::Hit(served)
     };
     let written = found.written;
+    // An error that is stored is asked for each time: it ends soon, and is no value.
+    if let Some(telling) = telling
+        && !written.is_error
+    {
+        let found = (found.life, standing, judged);
+        near::keep(request, computation, telling, found, payload.len(), now);
+    }
     if let Some(touched) = &touched {
         frame::hand_on(Some(&request.cache), touched);
     }

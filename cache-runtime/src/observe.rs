@@ -56,6 +56,11 @@ pub enum Answer {
         /// How long ago the computation of the value began.
         age: Duration,
     },
+    /// From a copy in this process, with `near`; in the refresh window as well.
+    Near {
+        /// How long ago the computation of the value began.
+        age: Duration,
+    },
     /// From the store, in the refresh window: a refresh is under way or about to be.
     Stale {
         /// How long ago the computation of the value began.
@@ -82,7 +87,7 @@ pub enum Answer {
 }
 
 impl Observed {
-    /// How many calls were answered from the store, with stale values too, those that `calls` does not list included.
+    /// How many calls were answered from the store or a copy of it, with stale values too, those that `calls` does not list included.
     #[must_use]
     pub fn hits(&self) -> usize {
         self.hits
@@ -96,7 +101,10 @@ impl Observed {
 
     fn add(&mut self, call: ObservedCall) {
         match call.answer {
-            Answer::Hit { .. } | Answer::Stale { .. } | Answer::Kept { .. } => self.hits += 1,
+            Answer::Hit { .. }
+            | Answer::Near { .. }
+            | Answer::Stale { .. }
+            | Answer::Kept { .. } => self.hits += 1,
             Answer::Computed { .. } | Answer::Bypassed => self.bodies += 1,
             Answer::Shared | Answer::Busy => {}
         }
@@ -112,6 +120,7 @@ impl From<Outcome> for Answer {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Hit(served) => Self::Hit { age: served.age() },
+            Outcome::Near(served) => Self::Near { age: served.age() },
             Outcome::Stale(served) => Self::Stale { age: served.age() },
             Outcome::Kept(served) => Self::Kept { age: served.age() },
             Outcome::Shared(_) => Self::Shared,

@@ -10,6 +10,8 @@ use crate::freshness::millis;
 pub enum Outcome {
     /// From the store.
     Hit(Served),
+    /// From a copy in this process.
+    Near(Served),
     /// From the store, and a refresh is under way or about to be.
     Stale(Served),
     /// From the store, past its ttl, since computing a new value fails or takes too long.
@@ -70,6 +72,7 @@ impl Outcome {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Hit(_) => "hit",
+            Self::Near(_) => "near hit",
             Self::Stale(_) => "stale",
             Self::Kept(_) => "kept",
             Self::Computed { stored: true } => "computed",

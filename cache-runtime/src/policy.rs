@@ -298,6 +298,7 @@ impl Policy {
             ("stale_if_error", &mut self.stale_if_error),
             ("timeout", &mut self.timeout),
             ("soft_timeout", &mut self.soft_timeout),
+            ("near", &mut self.near),
         ] {
             if let Some(value) = value {
                 clamp(name, value, least);

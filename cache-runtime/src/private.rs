@@ -40,23 +40,34 @@ pub use crate::writing::{
 
 /// The cache that a call uses, or none.
 #[derive(Debug)]
-pub struct Chosen(pub(crate) Option<Cache>);
+pub struct Chosen {
+    pub(crate) cache: Option<Cache>,
+    /// Whether a copy may answer, for which no key is rendered.
+    pub(crate) is_near: bool,
+}
+
+impl Chosen {
+    /// A key is rendered.
+    pub(crate) fn far(cache: Option<Cache>) -> Self {
+        Self { cache, is_near: false }
+    }
+}
 
 /// The cache of the scope, the installed one, or the embedded one.
 #[must_use]
 pub fn ambient() -> Chosen {
-    Chosen(Some(cache::ambient()))
+    Chosen::far(Some(cache::ambient()))
 }
 
 /// The cache that the function's `cache` expression names.
 pub fn chosen<C: ChooseCache + ?Sized>(cache: &C) -> Chosen {
-    Chosen(cache.choose())
+    Chosen::far(cache.choose())
 }
 
 /// No cache: the body runs and nothing is touched.
 #[must_use]
 pub fn bypassed() -> Chosen {
-    Chosen(None)
+    Chosen::far(None)
 }
 
 /// Which cache a call uses.
@@ -67,7 +78,7 @@ pub trait Choice: Send {
 
 impl Choice for Chosen {
     fn made(&mut self) -> Chosen {
-        Self(self.0.take())
+        Self { cache: self.cache.take(), is_near: self.is_near }
     }
 }
 
@@ -192,6 +203,18 @@ impl<T: KeyOption + ?Sized> KeyOption for &T {
         (**self).segment()
     }
 }
+
+/// What may be kept in process, with `near`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be kept in the near cache",
+    label = "with `near` a value is shared by the calls of this process, so it must be `Clone + Send + Sync + 'static`",
+    note = "derive `Clone`, return an `Arc` of it (which costs nothing to clone), or leave `near` out"
+)]
+pub trait NearValue: Clone + Send + Sync + 'static {}
+
+// The message above says what to do about it.
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> NearValue for T {}
 
 /// A borrowed argument as an owned value, for a refresh behind the caller.
 pub fn own_ref<T: Detachable<O> + ?Sized, O>(borrowed: &T) -> O {
@@ -594,7 +617,7 @@ pub mod codec {
 /// A handle to all entries of a clearable function.
 #[must_use]
 pub fn all(site: &'static Site, chosen: Chosen) -> Entries {
-    Entries::new(site, chosen.0)
+    Entries::new(site, chosen.cache)
 }
 
 /// A handle to the entry of a call.

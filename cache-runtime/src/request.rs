@@ -11,6 +11,7 @@ use crate::flight::{Leader, Waiter};
 use crate::frame::Gathered;
 use crate::key::Key;
 use crate::lease::Lease;
+use crate::near::Place;
 use crate::outcome::Served;
 use crate::policy::Holding;
 use crate::site::Site;
@@ -29,6 +30,8 @@ pub(crate) struct Request {
     /// The site's, and from the moment that a body may run what was said of it for the arguments.
     pub(crate) policy: Holding,
     pub(crate) terms: Terms,
+    /// Where a copy of what is read may be kept.
+    pub(crate) place: Option<Place>,
     /// To be told when the call begins to wait for a computation, its own or another's, where it will not do so for long.
     pub(crate) waits: Option<Arc<Notify>>,
 }

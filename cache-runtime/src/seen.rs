@@ -11,9 +11,12 @@ use crate::entry::{self, Entry, Found};
 use crate::freshness;
 use crate::key::Key;
 use crate::request::Request;
+use crate::site::Warning;
 use crate::store::StoreError;
+use crate::store::redis::{Telling, Tracked};
 use crate::sync::lock;
 use crate::tags::{self, Nonce, Standing, Tag};
+use crate::telemetry;
 
 /// Keys whose undeclared tags are remembered. Past this many, all are forgotten.
 const MOST_REMEMBERED: usize = 16_384;
@@ -24,6 +27,8 @@ pub(crate) struct Seen<'r> {
     pub(crate) stored: Bytes,
     asked: Cow<'r, [Tag]>,
     nonces: Vec<Option<Nonce>>,
+    /// What tells of its changes, where a copy may be made of it.
+    pub(crate) telling: Option<Telling>,
 }
 
 /// Which tags the entries of keys carried besides the declared ones: a guess, so that one round trip does.
@@ -49,10 +54,23 @@ impl Remembered {
 pub(crate) async fn see(request: &Request, deadline: Instant) -> Result<Seen<'_>, StoreError> {
     let asked = asked(request);
     let store = &request.cache.store;
-    let (stored, nonces) = store.read(&request.key, &asked, deadline).await?;
-    let mut seen = Seen { stored, asked, nonces };
+    let mut telling = None;
+    let (stored, nonces) = if request.place.is_some() {
+        let (found, tracked) = store.read_tracked(&request.key, &asked, deadline).await?;
+        match tracked {
+            Tracked::By(by) => telling = Some(by),
+            Tracked::NotNow => {}
+            Tracked::Never(why) => telemetry::warn_once(request.site, Warning::Near, why),
+        }
+        found
+    } else {
+        store.read(&request.key, &asked, deadline).await?
+    };
+    let mut seen = Seen { stored, asked, nonces, telling };
     let unasked = seen.unasked(request);
     if !unasked.is_empty() {
+        // Of these nothing would be told. The next look asks for them with the entry.
+        seen.telling = None;
         // Boxed, as what comes behind it: most need no room for a second round trip.
         let nonces = Box::pin(store.nonces(&unasked, deadline)).await?;
         seen.complete(request, unasked, nonces);
@@ -72,7 +90,7 @@ pub(crate) fn see_at_once(request: &Request) -> Option<Seen<'_>> {
     let asked = asked(request);
     let store = &request.cache.store;
     let (stored, nonces) = store.read_at_once(&request.key, &asked)?;
-    let mut seen = Seen { stored, asked, nonces };
+    let mut seen = Seen { stored, asked, nonces, telling: None };
     let unasked = seen.unasked(request);
     if !unasked.is_empty() {
         let nonces = store.nonces_at_once(&unasked)?;

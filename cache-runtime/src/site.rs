@@ -165,6 +165,7 @@ pub(crate) enum Warning {
     Clash,
     Tags,
     Unauthenticated,
+    Near,
 }
 
 impl Extras {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::cache::Cache;
 use crate::faults::{self, Fault};
 use crate::fingerprint;
-use crate::frame::Gathered;
+use crate::frame::{self, Gathered};
 use crate::key::{Key, Segment};
+use crate::near::Place;
 use crate::policy::{Holding, Policy};
 use crate::private::Chosen;
 use crate::request::{Asked, Request, Unasked};
@@ -21,6 +22,8 @@ pub struct Target {
     pub(crate) owner: &'static str,
     pub(crate) cache: Option<Cache>,
     pub(crate) key: Option<Key>,
+    /// Where a copy may be, in the place of the key.
+    pub(crate) place: Option<Place>,
     /// Where it is not the site's: boxed, as each call moves a target about.
     policy: Holding,
     /// The names of the tags that its attribute says of the arguments.
@@ -36,7 +39,15 @@ impl Target {
         chosen: Chosen,
         segments: &[Segment<'_>],
     ) -> Self {
-        let cache = chosen.0;
+        let Chosen { cache, is_near } = chosen;
+        let policy = Holding::Constant(site.policy);
+        if is_near
+            && let Some(cache) = &cache
+            && let Some(place) = near_place(site, owner, cache, segments)
+        {
+            let (cache, place) = (Some(cache.clone()), Some(place));
+            return Self { site, owner, cache, key: None, place, policy, tags: Vec::new() };
+        }
         let key = cache.as_ref().and_then(|cache| {
             cache.0.functions.note(site, segments);
             let rendered = Key::render(&cache.0.namespace, segments);
@@ -45,13 +56,17 @@ impl Target {
             }
             rendered.ok()
         });
-        let policy = Holding::Constant(site.policy);
-        Self { site, owner, cache, key, policy, tags: Vec::new() }
+        Self { site, owner, cache, key, place: None, policy, tags: Vec::new() }
     }
 
     /// The tags of a call.
     #[must_use]
     pub fn tags(mut self, tags: &[&[Segment<'_>]]) -> Self {
+        if let (Some(place), Some(cache)) = (self.place, &self.cache) {
+            // Without one there is no copy: for the entry all of it is asked again.
+            self.place = cache.0.near.secret().tagged(place, tags);
+            return self;
+        }
         for segments in tags {
             if let Ok(text) = tags::text(segments) {
                 self.tags.extend(text.as_deref().map(tags::name));
@@ -118,6 +133,7 @@ impl Target {
             tags,
             policy,
             terms: Terms::default(),
+            place: self.place,
             waits: None,
         };
         Ok(Asked { request, forced })
@@ -133,7 +149,23 @@ impl Target {
             fingerprint: self.told_apart(fingerprint),
             policy: self.policy.clone(),
             terms: Terms::default(),
+            place: None,
             waits: None,
         })
     }
+}
+
+/// Where the copy of a call may be; `None` where none is asked for. Inside a body that is so: what is made of a copy would be
+/// as old as the news of an invalidation may be, and stored.
+fn near_place(
+    site: &'static Site,
+    owner: &str,
+    cache: &Cache,
+    segments: &[Segment<'_>],
+) -> Option<Place> {
+    let near = &cache.0.near;
+    if site.policy.near.is_none() || !near.is_on() || !cache.0.store.is_far() || frame::gathers() {
+        return None;
+    }
+    near.secret().place(site, owner, segments)
 }

@@ -67,6 +67,19 @@ pub(crate) fn touched<E>(
     cache.metrics.invalidated(touch, subject, count, result.is_ok());
 }
 
+/// As [`answered`]: for a copy no key is rendered.
+pub(crate) fn answered_near(site: &Site, outcome: Outcome) {
+    observe::note(site, outcome);
+    metrics::called(site, outcome, || false);
+    tracing::debug!(
+        target: "redis_cached",
+        function = site.function(),
+        module = site.module(),
+        outcome = outcome.text(),
+        "answered"
+    );
+}
+
 /// A value past its ttl was served. Said once, until one is stored again.
 pub(crate) fn kept_served(site: &Site) {
     if site.fails(true) {
@@ -187,6 +200,7 @@ pub(crate) fn warn_once(site: &Site, warning: Warning, detail: &str) {
             "a value that a function has written is not put, and its entry is invalidated"
         }
         Warning::Primed => "a value that `prime` was called with is not stored",
+        Warning::Near => "`near` has no effect: each call is answered by the store",
         Warning::Clash => "two functions can meet under one key",
         Warning::Runtime => "called outside a tokio runtime, so the body runs without the cache",
     };

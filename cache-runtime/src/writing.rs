@@ -113,7 +113,7 @@ impl Writing {
                 return Self::after_commit();
             }
             let mut writing = Self::begin();
-            if let Some(Cache(cache)) = chosen.0 {
+            if let Some(Cache(cache)) = chosen.cache {
                 match Began::now(&cache, cache.deadline()).await {
                     Ok(began) => writing.began = Some((cache, began)),
                     // Then it is an invalidation.
@@ -141,7 +141,7 @@ impl Writing {
 
     /// A tag by its template.
     pub fn tag(&mut self, chosen: Chosen, segments: &[Segment<'_>]) {
-        let Some(Cache(cache)) = chosen.0 else { return };
+        let Some(Cache(cache)) = chosen.cache else { return };
         match tags::text(segments) {
             Ok(Some(text)) => self.invalidates(&cache, Subject::Tag(tags::name(&text))),
             Ok(None) => {}

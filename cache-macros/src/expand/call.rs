@@ -26,7 +26,7 @@ impl Expansion<'_> {
         let (target, body) = (self.target_closure(), self.body_closure());
         let (policy, terms, busy) =
             (self.policy_closure(), self.terms_closure(), self.busy_closure());
-        let (accepting, converting) = (self.accepting(), self.converting());
+        let (near, accepting, converting) = (self.near(), self.accepting(), self.converting());
         let policy_said = &self.spec.policy;
         let outlives = policy_said.refresh_before.is_some() || policy_said.soft_timeout.is_some();
         let refreshing = outlives.then(|| {
@@ -58,7 +58,7 @@ impl Expansion<'_> {
         //             )
         //         }
         let body = quote! {{
-            #private::call(#forced, #chosen, #returns, #args, #target, #body) #policy #terms #busy #accepting #converting #refreshing
+            #private::call(#forced, #chosen, #returns, #args, #target, #body) #policy #terms #busy #near #accepting #converting #refreshing
         }};
         let mut call = self.hidden(sig, body);
         if self.spec.params.len() > 6 {
@@ -423,6 +423,14 @@ impl Expansion<'_> {
         // Input:  busy = Err(Busy)
         // Output: |(_, _)| -> Result<User, Busy> { Err(Busy) }
         quote!(.busy(|#pattern| -> #output { #lent #value }))
+    }
+
+    fn near(&self) -> Option<TokenStream> {
+        self.spec.policy.near.as_ref()?;
+        let shape = self.shape();
+        // Input:  #[redis_cached(.., near = "10s")] async fn load(id: u64) -> User
+        // Output: .near(shape!(User))
+        Some(quote_spanned!(self.return_span()=> .near(#shape)))
     }
 
     fn accepting(&self) -> TokenStream {

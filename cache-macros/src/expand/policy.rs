@@ -129,7 +129,9 @@ impl Expansion<'_> {
             match span {
                 Duration::Millis(millis) => said.push((name, *millis)),
                 // That there is one is known without its length.
-                Duration::AtRunTime(_) if matches!(name, "refresh_before" | "stale_if_error") => {
+                Duration::AtRunTime(_)
+                    if matches!(name, "refresh_before" | "stale_if_error" | "near") =>
+                {
                     said.push((name, 0));
                 }
                 Duration::AtRunTime(_) => {}

@@ -58,6 +58,7 @@ macro_rules! words {
 #[derive(Clone, Copy)]
 pub(super) enum Called {
     Hit,
+    Near,
     Stale,
     Kept,
     Computed,
@@ -73,6 +74,7 @@ impl Called {
     pub(super) fn of(outcome: Outcome, failed: impl FnOnce() -> bool) -> Self {
         let called = match outcome {
             Outcome::Hit(_) => return Self::Hit,
+            Outcome::Near(_) => return Self::Near,
             Outcome::Stale(_) => return Self::Stale,
             Outcome::Kept(_) => return Self::Kept,
             Outcome::Busy => return Self::Busy,
@@ -87,6 +89,7 @@ impl Called {
 
 words!(Called {
     Hit => "hit",
+    Near => "near_hit",
     Stale => "stale",
     Kept => "kept",
     Computed => "computed",
@@ -180,6 +183,7 @@ words!(Warning {
     Clash => "clash",
     Tags => "tags",
     Unauthenticated => "unauthenticated",
+    Near => "near",
 });
 
 /// How one invalidation has ended, or one expiry.

@@ -19,7 +19,7 @@ use crate::key::Key;
 use crate::steps::{self, step};
 use crate::tags::{Nonce, Tag};
 use memory::Memory;
-use redis::Redis;
+use redis::{Redis, Tracked};
 
 /// The failure marker's first length; it doubles up to the function's `lock_ttl`.
 pub(crate) const FIRST_PASS: Duration = Duration::from_secs(1);
@@ -163,6 +163,24 @@ impl Store {
             Self::Memory(store) => step("read", || store.read(key, tags)).await,
             Self::Redis(store) => store.read(key, tags, deadline).await,
         }
+    }
+
+    /// As [`read`](Self::read), of what the store is to tell when it changes.
+    pub(crate) async fn read_tracked(
+        &self,
+        key: &Key,
+        tags: &[Tag],
+        deadline: Instant,
+    ) -> Result<(ValueAndNonces, Tracked), StoreError> {
+        match self {
+            Self::Memory(_) => Ok((self.read(key, tags, deadline).await?, Tracked::NotNow)),
+            Self::Redis(store) => store.read_tracked(key, tags, deadline).await,
+        }
+    }
+
+    /// Whether it is worth having copies of what is stored: the embedded store is near itself.
+    pub(crate) fn is_far(&self) -> bool {
+        matches!(self, Self::Redis(_))
     }
 
     /// Reads the nonces of tags before a body begins, makes those that are missing, and has all of them

@@ -4,13 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Without a test, and why.
-const EXCEPT: [(u32, &str); 9] = [
+const EXCEPT: [(u32, &str); 6] = [
     (21, "documented"),
     (23, "not promised"),
     (24, "there is nothing to switch on"),
-    (25, "not yet: near cache"),
-    (26, "not yet: near cache"),
-    (27, "not yet: near cache"),
     (65, "not yet: write-behind"),
     (66, "not yet: limiter"),
     (67, "not yet: exclusive runs"),

@@ -23,6 +23,7 @@ use super::batch::Gathering;
 use super::breaker::{Admission, Breaker, Changed};
 use super::endpoint::{Endpoint, Location};
 use super::epoch::Refused;
+use super::near;
 use super::reads::Large;
 use super::replicas::Confirmation;
 use super::scripts::{Says, Script};
@@ -32,6 +33,7 @@ use crate::clock::ServerClock;
 use crate::config::Tls;
 use crate::key::{lane_of, lane_of_hash};
 use crate::metrics::{Access, OfServer, Timer};
+use crate::near::{Channel, Marks};
 use crate::sync::lock;
 
 /// As many living runtimes may have connections at a time; the oldest loses them first.
@@ -58,6 +60,8 @@ pub(crate) struct Link {
     confirmation: Option<Confirmation>,
     pools: RwLock<Vec<Arc<Pool>>>,
     pub(super) metrics: OfServer,
+    /// What near copies were made of, and is touched by pushes of all pools.
+    pub(super) marks: Arc<Marks>,
 }
 
 /// The connections that live on one runtime: lanes for reads, half as many for what may write, one for the tracked reads
@@ -87,6 +91,7 @@ pub(crate) struct Pool {
     /// Whether it was told that the store can't be used, so that each change is told once.
     down: Arc<AtomicBool>,
     pub(crate) watcher: Watcher,
+    marks: Arc<Marks>,
     pub(crate) clock: Arc<ServerClock>,
     sampling: Arc<AtomicBool>,
 }
@@ -122,6 +127,17 @@ struct Live {
     generation: u64,
     /// In which it was made: see `epoch.rs`.
     epoch: u64,
+    /// Where the server tracks what is read by it.
+    channel: Option<Arc<Channel>>,
+}
+
+/// What the connection for tracked reads is at the moment.
+pub(super) enum Tracking {
+    On(MultiplexedConnection, Arc<Channel>),
+    /// It is made, or will be.
+    Unconnected,
+    /// The server does not let this user have it.
+    Refused,
 }
 
 impl Pool {
@@ -180,6 +196,32 @@ impl Pool {
             );
         }
         refused != Refused::Stays
+    }
+
+    pub(super) fn tracking(&self) -> Tracking {
+        let mut state = lock(&self.lanes[self.tracked_lane()].state);
+        let State::Ready(live) = &*state else { return Tracking::Unconnected };
+        match &live.channel {
+            _ if !self.is_present(live) => Tracking::Unconnected,
+            None => Tracking::Refused,
+            Some(channel) if channel.has_ended() => {
+                // A connection is found dead by who sends something, and nobody would.
+                *state = State::Idle;
+                Tracking::Unconnected
+            }
+            Some(channel) => Tracking::On(live.connection.clone(), Arc::clone(channel)),
+        }
+    }
+
+    /// Gives up a tracking connection that does not answer, or answers something else.
+    pub(super) fn end_tracking(&self, ended: &Arc<Channel>) {
+        ended.end();
+        let mut state = lock(&self.lanes[self.tracked_lane()].state);
+        if let State::Ready(Live { channel: Some(channel), .. }) = &*state
+            && Arc::ptr_eq(channel, ended)
+        {
+            *state = State::Idle;
+        }
     }
 
     /// Gives the connections up over one of which came what answers something else.
@@ -242,7 +284,8 @@ impl Link {
     ) -> Result<Self, RedisError> {
         let endpoint = Arc::new(Endpoint::new(at, tls)?);
         let metrics = OfServer::new(&endpoint.address());
-        Ok(Self { endpoint, limits, confirmation, pools: RwLock::default(), metrics })
+        let (pools, marks) = (RwLock::default(), Arc::default());
+        Ok(Self { endpoint, limits, confirmation, pools, metrics, marks })
     }
 
     pub(super) fn confirmation(&self) -> Option<&Confirmation> {
@@ -314,6 +357,7 @@ impl Link {
             address,
             down,
             watcher: Watcher::default(),
+            marks: Arc::clone(&self.marks),
             clock: Arc::new(ServerClock::new()),
             sampling: Arc::default(),
         });
@@ -599,8 +643,8 @@ impl Link {
     /// The same by a connection of its own, for a server that has no keys: nothing is told of it, and nothing kept.
     pub(super) async fn inquire_once(&self, cmd: &Cmd) -> Result<Value, Refusal> {
         let Limits { connect: limit, deadline, .. } = self.limits;
-        let attempt = Attempt { endpoint: Arc::clone(&self.endpoint), limit, watcher: None };
-        let (mut connection, _) = attempt.connect(&ServerClock::new()).await?;
+        let attempt = Attempt { endpoint: Arc::clone(&self.endpoint), limit, tracking: None };
+        let Connected { mut connection, .. } = attempt.connect(&ServerClock::new()).await?;
         let asked = tokio::time::timeout(deadline, connection.send_packed_command(cmd)).await;
         let reply =
             asked.map_err(|_| Refusal::Unreachable(format!("no answer within {deadline:?}")))?;
@@ -635,7 +679,8 @@ impl Link {
         let attempt = Attempt {
             endpoint: Arc::clone(&self.endpoint),
             limit: self.limits.connect,
-            watcher: (lane == pool.tracked_lane()).then(|| pool.watcher.clone()),
+            tracking: (lane == pool.tracked_lane())
+                .then(|| (pool.watcher.clone(), Arc::clone(&pool.marks))),
         };
         let slot = Arc::clone(slot);
         let clock = Arc::clone(&pool.clock);
@@ -645,6 +690,11 @@ impl Link {
             report.send_replace(Some(result));
         });
         Started::Connecting(outcome, since)
+    }
+
+    /// Has the connection for tracked reads made, if there is none.
+    pub(super) fn start_tracking(&self, pool: &Pool) {
+        let _ = self.start(pool, pool.tracked_lane());
     }
 
     /// Asks for the server's time behind the caller, one question at a time.
@@ -824,18 +874,23 @@ impl Lane {
 
     fn connected(
         &self,
-        connected: Result<(MultiplexedConnection, u64), Refusal>,
+        connected: Result<Connected, Refusal>,
         pause: Duration,
         begun_in: u64,
     ) -> Result<(), Refusal> {
         let mut state = lock(&self.state);
         match connected {
-            Ok((connection, epoch)) => {
+            Ok(Connected { connection, epoch, channel }) => {
                 self.timeouts.store(0, Ordering::Relaxed);
                 if self.down.swap(false, Ordering::AcqRel) {
                     tracing::info!(target: "redis_cached", address = &*self.address, "the store is there again");
                 }
-                *state = State::Ready(Live { connection, generation: fastrand::u64(..), epoch });
+                *state = State::Ready(Live {
+                    connection,
+                    generation: fastrand::u64(..),
+                    epoch,
+                    channel,
+                });
                 Ok(())
             }
             Err(refusal) => {
@@ -858,18 +913,28 @@ impl Lane {
 struct Attempt {
     endpoint: Arc<Endpoint>,
     limit: Duration,
-    /// Set for the connection that tracks.
-    watcher: Option<Watcher>,
+    /// What is told of pushes, for the connection that tracks.
+    tracking: Option<(Watcher, Arc<Marks>)>,
+}
+
+struct Connected {
+    connection: MultiplexedConnection,
+    epoch: u64,
+    channel: Option<Arc<Channel>>,
 }
 
 impl Attempt {
-    async fn connect(&self, clock: &ServerClock) -> Result<(MultiplexedConnection, u64), Refusal> {
+    async fn connect(&self, clock: &ServerClock) -> Result<Connected, Refusal> {
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.limit))
             // Every caller brings its own deadline.
             .set_response_timeout(None);
-        if let Some(watcher) = self.watcher.clone() {
+        let ended: Arc<AtomicBool> = Arc::default();
+        if let Some((watcher, marks)) = self.tracking.clone() {
+            let ended = Arc::clone(&ended);
+            // By the task that reads the stream, before it gives what comes next to whoever waits for it.
             config = config.set_push_sender(move |push: PushInfo| {
+                near::pushed(&push, &marks, &ended);
                 watcher.pushed(&push);
                 Ok::<(), std::convert::Infallible>(())
             });
@@ -877,8 +942,10 @@ impl Attempt {
         let connect = async {
             let (mut connection, epoch) = self.endpoint.connect(&config, self.limit).await?;
             let prepared = self.prepare(&mut connection, clock).await;
-            prepared.map_err(|error| Refusal::from_connecting(&error))?;
-            Ok((connection, epoch))
+            let tracks = prepared.map_err(|error| Refusal::from_connecting(&error))?;
+            let marks = self.tracking.as_ref().filter(|_| tracks).map(|(_, marks)| marks);
+            let channel = marks.map(|marks| Arc::new(Channel::new(Arc::clone(marks), ended)));
+            Ok(Connected { connection, epoch, channel })
         };
         match tokio::time::timeout(self.limit, connect).await {
             Ok(connected) => connected,
@@ -886,26 +953,29 @@ impl Attempt {
         }
     }
 
+    /// Whether the server tracks what is read.
     async fn prepare(
         &self,
         connection: &mut MultiplexedConnection,
         clock: &ServerClock,
-    ) -> Result<(), RedisError> {
+    ) -> Result<bool, RedisError> {
         clock.forget();
         sample(connection, clock).await?;
-        if self.watcher.is_none() {
-            return Ok(());
+        if self.tracking.is_none() {
+            return Ok(false);
         }
         let on = ::redis::cmd("CLIENT").arg("TRACKING").arg("ON").clone();
         match on.exec_async(connection).await {
-            Err(error) if error.is_unrecoverable_error() => return Err(error),
-            Err(error) => tracing::debug!(
-                target: "redis_cached", why = server_text(&error),
-                "the server does not push; the ends of leases are polled for"
-            ),
-            Ok(()) => {}
+            Err(error) if error.is_unrecoverable_error() => Err(error),
+            Err(error) => {
+                tracing::debug!(
+                    target: "redis_cached", why = server_text(&error),
+                    "the server does not push; the ends of leases are polled for"
+                );
+                Ok(false)
+            }
+            Ok(()) => Ok(true),
         }
-        Ok(())
     }
 }
 

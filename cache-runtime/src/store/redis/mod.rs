@@ -7,6 +7,7 @@ mod cluster;
 mod connection;
 mod endpoint;
 mod epoch;
+mod near;
 mod reads;
 mod replicas;
 mod scripts;
@@ -36,6 +37,7 @@ use crate::key::Key;
 pub(crate) use connection::Limits;
 use connection::{Order, Via};
 pub(crate) use endpoint::Location;
+pub(crate) use near::{Telling, Tracked};
 pub(crate) use replicas::Confirm;
 use replicas::Confirmation;
 use scripts::{Says, Script};
@@ -213,6 +215,7 @@ impl Redis {
         alone: bool,
         deadline: Instant,
     ) -> Result<Commit, StoreError> {
+        let _touching = self.touching(std::iter::once(key.name()));
         let deadline = deadline + Duration::from_nanos(sealed.len() as u64 * NANOS_PER_BYTE);
         let keys = [key.name(), &key.lease()];
         let fingerprint = entry::fingerprint_of(sealed).to_le_bytes();
@@ -235,6 +238,7 @@ impl Redis {
         old: Old,
         deadline: Instant,
     ) -> Result<bool, StoreError> {
+        let _touching = (old == Old::Goes).then(|| self.touching(std::iter::once(key.name())));
         let first = millis(FIRST_PASS).to_string();
         let longest = millis(longest).to_string();
         let says = old.text().as_bytes();
@@ -266,6 +270,7 @@ impl Redis {
         judged: &Judged,
         deadline: Instant,
     ) -> Result<(), StoreError> {
+        let _touching = self.touching(std::iter::once(key.name()));
         let length = judged.length.to_string();
         let args = [judged.head(), length.as_bytes()];
         let reply = self.script(key, &scripts::REMOVE, &[key.name()], &args, deadline).await?;
@@ -282,6 +287,7 @@ impl Redis {
         keys: &[Key],
         deadline: Instant,
     ) -> Result<(), StoreError> {
+        let _touching = self.touching(keys.iter().map(Key::name));
         let journal = journal_of(Of::Keys, namespace);
         let mut outcome = Ok(());
         for keys in keys.chunks(MOST_AT_ONCE) {
@@ -343,6 +349,7 @@ impl Redis {
         key: &Key,
         deadline: Instant,
     ) -> Result<(), StoreError> {
+        let _touching = self.touching(std::iter::once(key.name()));
         let (lease, journal) = (key.lease(), journal_of(Of::Keys, namespace));
         let mut keys = vec![key.name(), &lease];
         let noted = self.note_apart(&journal, &[key.name()], deadline).await;

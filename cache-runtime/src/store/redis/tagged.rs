@@ -158,6 +158,7 @@ impl Redis {
         touch: Touch,
         deadline: Instant,
     ) -> Result<(), StoreError> {
+        let _touching = self.touching(tags.iter().map(Tag::key));
         let what: &[u8] = match touch {
             Touch::Invalidate => b"invalidate",
             Touch::Expire => b"expire",
@@ -221,6 +222,12 @@ impl Redis {
     /// In a cluster once more: a slot may move behind one of the walks, from a node that it has not come to to one that it
     /// has been at.
     pub(crate) async fn clear(&self, namespace: &str) -> Result<(), StoreError> {
+        let cleared = self.clear_all(namespace).await;
+        self.touched_all();
+        cleared
+    }
+
+    async fn clear_all(&self, namespace: &str) -> Result<(), StoreError> {
         let journals = [Of::Tags, Of::Keys].map(|of| journal_of(of, namespace));
         self.unlink(&journals).await?;
         let once_more = usize::from(self.topology.is_cluster());
