@@ -3,6 +3,7 @@
 mod args;
 mod asked;
 mod attributes;
+mod batch;
 mod block;
 mod duration;
 mod errors;

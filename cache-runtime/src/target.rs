@@ -119,6 +119,7 @@ impl Target {
             policy,
             terms: Terms::default(),
             waits: None,
+            part: None,
         };
         Ok(Asked { request, forced })
     }
@@ -134,6 +135,7 @@ impl Target {
             policy: self.policy.clone(),
             terms: Terms::default(),
             waits: None,
+            part: None,
         })
     }
 }

@@ -162,6 +162,25 @@ impl Store {
         }
     }
 
+    /// The same of many keys, each once, and what each has come to. As few requests as there can be.
+    pub(crate) async fn read_all(
+        &self,
+        wanted: &[(&Key, &[Tag])],
+        deadline: Instant,
+    ) -> Vec<Result<ValueAndNonces, StoreError>> {
+        match self {
+            Self::Memory(store) => {
+                let read = || wanted.iter().map(|(key, tags)| store.read(key, tags)).collect();
+                let read: Result<Vec<_>, _> = step("read_all", read).await;
+                match read {
+                    Ok(all) => all.into_iter().map(Ok).collect(),
+                    Err(error) => vec![Err(error); wanted.len()],
+                }
+            }
+            Self::Redis(store) => store.read_all(wanted, deadline).await,
+        }
+    }
+
     /// Reads the nonces of tags before a body begins, makes those that are missing, and has all of them
     /// live for at least `life` from now.
     pub(crate) async fn capture(

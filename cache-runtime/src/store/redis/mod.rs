@@ -6,6 +6,7 @@ mod cluster;
 mod connection;
 mod endpoint;
 mod epoch;
+mod many;
 mod replicas;
 mod scripts;
 mod sentinel;

@@ -43,7 +43,7 @@ impl Redis {
     /// invalidated before: if that was a tag of the value, its nonce is gone; if it was the key, the value is. What
     /// changes between the reads was not acknowledged when the call began. And a value that is read before its tag is
     /// invalidated and captured anew does not match the new nonce.
-    async fn strings(
+    pub(super) async fn strings(
         &self,
         names: &[&str],
         deadline: Instant,
