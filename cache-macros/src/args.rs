@@ -276,11 +276,7 @@ fn batch(name: &Ident, input: ParseStream<'_>) -> syn::Result<BatchOver> {
         let list = inside.call(Ident::parse_any)?;
         inside.parse::<Token![as]>()?;
         let element = inside.parse()?;
-        if inside.is_empty() {
-            Ok(BatchOver { list, element })
-        } else {
-            Err(inside.error(FORM))
-        }
+        if inside.is_empty() { Ok(BatchOver { list, element }) } else { Err(inside.error(FORM)) }
     })();
     over.map_err(|error| syn::Error::new(error.span(), FORM))
 }

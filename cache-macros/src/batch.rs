@@ -67,7 +67,8 @@ pub(crate) fn read(
     let refuse = |at: &Ident, why: String| Err(syn::Error::new(at.span(), why));
     let Some(place) = params.iter().position(|param| !param.is_self() && *list == param.ident)
     else {
-        let names: Vec<String> = params.iter().map(|param| param.ident.unraw().to_string()).collect();
+        let names: Vec<String> =
+            params.iter().map(|param| param.ident.unraw().to_string()).collect();
         let why = no_such_parameter(&name, names.iter().map(String::as_str));
         return refuse(list, format!("`batch({name} as {element_name})`: {why}"));
     };
@@ -205,10 +206,11 @@ fn check_mentions(given: &Given<Expr>, names: &[&str], list: &str, errors: &Erro
 pub(crate) fn check_key(batch: &Batch, key: &Key, args: &Args, errors: &Errors) {
     let (Some(over), Some(given)) = (&args.batch, &args.key) else { return };
     let name = batch.element().unraw().to_string();
-    let mut of_element = key.values().filter(
-        |value| matches!(value.source, Source::Name { param, .. } if param == batch.list),
-    );
-    let repair = format!("`key = \"..:{{{name}}}\"`, or `{{{name}:hash}}` for what has no `Display`");
+    let mut of_element = key
+        .values()
+        .filter(|value| matches!(value.source, Source::Name { param, .. } if param == batch.list));
+    let repair =
+        format!("`key = \"..:{{{name}}}\"`, or `{{{name}:hash}}` for what has no `Display`");
     match of_element.next() {
         None => errors.on(
             &given.value,
@@ -246,7 +248,8 @@ fn values_are_options(ty: &Type) -> bool {
 }
 
 /// Of what `batch` stands for in an error.
-pub(crate) const FORM: &str = "expected a parameter that is a list, and a name for one element: write `batch(ids as id)`";
+pub(crate) const FORM: &str =
+    "expected a parameter that is a list, and a name for one element: write `batch(ids as id)`";
 
 #[cfg(test)]
 mod tests {

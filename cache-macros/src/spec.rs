@@ -158,15 +158,7 @@ fn check(
         // That it is in the key is checked apart.
         aside.insert(over.value.element.unraw().to_string());
     }
-    let scope = Scope {
-        function: &function,
-        block,
-        params: &params,
-        skip,
-        aside,
-        asked,
-        errors,
-    };
+    let scope = Scope { function: &function, block, params: &params, skip, aside, asked, errors };
     scope.check_skip();
     scope.check_transactions(args.bypass_if.as_ref().map(|given| &given.value));
     let identity = identity(&args, errors);

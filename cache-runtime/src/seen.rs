@@ -127,8 +127,8 @@ pub(crate) async fn see_all<'r>(
 /// and doubt would count as past.
 fn needs_time(request: &Request, seen: &Seen<'_>) -> bool {
     let cache = &request.cache;
-    let asks = cache.settings.integrity.is_some()
-        || entry::may_be_past(&seen.stored, request.fingerprint);
+    let asks =
+        cache.settings.integrity.is_some() || entry::may_be_past(&seen.stored, request.fingerprint);
     asks && cache.store.latest_now(&request.key).is_none()
 }
 

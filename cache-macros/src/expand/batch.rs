@@ -98,8 +98,7 @@ impl Expansion<'_> {
     fn target_of_one(&self, batch: &Batch) -> TokenStream {
         let (scope, target) = (&self.placement.scope, &self.target);
         let turbofish = turbofish(&self.key_generics(), &Names::new());
-        let pattern =
-            self.pattern_of_batch(batch, &quote!(_), |index| self.spec.entry_uses(index));
+        let pattern = self.pattern_of_batch(batch, &quote!(_), |index| self.spec.entry_uses(index));
         let args = self.spec.params.iter().enumerate();
         let args = args.filter(|(index, _)| self.spec.entry_uses(*index)).map(|(index, param)| {
             let name = if index == batch.list {
@@ -138,7 +137,8 @@ impl Expansion<'_> {
         let is_cloned = |index: usize| self.spec.replacement(&batch.params[index]).is_none();
         let pattern = self.pattern_of_batch(batch, &quote!(_), is_cloned);
         let others = batch.params.iter().enumerate().filter(|(index, _)| *index != batch.list);
-        let owned = others.filter(|(index, _)| is_cloned(*index)).map(|(_, param)| self.owned(param));
+        let owned =
+            others.filter(|(index, _)| is_cloned(*index)).map(|(_, param)| self.owned(param));
         let made = self.spec.refresh_with.iter().filter_map(|replacement| self.made(replacement));
         let args = batch.params.iter().enumerate().map(|(index, param)| {
             if index == batch.list { passed(batch) } else { self.passed_behind(param) }
@@ -163,4 +163,3 @@ fn passed(batch: &Batch) -> TokenStream {
         Passed::Owned => quote!(__ids),
     }
 }
-

@@ -457,7 +457,11 @@ fn batches() {
             of_vec,
             &["there is no parameter `ids`, did you mean `id`?"],
         ),
-        (r#"key = "u:{id.0}", batch(ids as id), ttl = 5"#, of_vec, &["only a part of `id` is in the key"]),
+        (
+            r#"key = "u:{id.0}", batch(ids as id), ttl = 5"#,
+            of_vec,
+            &["only a part of `id` is in the key"],
+        ),
         (
             r#"key = "u:{id}", batch(idz as id), ttl = 5"#,
             of_vec,
@@ -476,7 +480,9 @@ fn batches() {
         (
             r#"key = "u:{id}", batch(ids as id), ttl = 5"#,
             "async fn load(ids: impl IntoIterator<Item = u64>) -> HashMap<u64, User> { body }",
-            &["is not a list that a batch can take the missing ones of: write `ids: &[K]` or `ids: Vec<K>`"],
+            &[
+                "is not a list that a batch can take the missing ones of: write `ids: &[K]` or `ids: Vec<K>`",
+            ],
         ),
         (
             r#"key = "u:{id}", batch(ids as id), ttl = 5"#,
@@ -486,7 +492,9 @@ fn batches() {
         (
             r#"key = "u:{id}", batch(ids as id), ttl = 5, busy = HashMap::new()"#,
             of_vec,
-            &["`busy` would be answered for all of its keys, and is not supported in a batch: drop it"],
+            &[
+                "`busy` would be answered for all of its keys, and is not supported in a batch: drop it",
+            ],
         ),
         (
             r#"key = "u:{id}", batch(ids as id), ttl = ttl_of(id)"#,

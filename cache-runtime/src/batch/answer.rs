@@ -117,9 +117,8 @@ fn refresh_stale(requests: &[Request], computations: &mut Computations<'_>, bodi
     let first = &requests[*first];
     let places: Vec<usize> = stale.iter().map(|(at, _)| *at).collect();
     // The hits are decided: a panic of the user's run-time ttl or `Clone` is not to fail them.
-    let prepared = catch_unwind(AssertUnwindSafe(|| {
-        Some((resolved(first, bodies), bodies.detach(&places)?))
-    }));
+    let prepared =
+        catch_unwind(AssertUnwindSafe(|| Some((resolved(first, bodies), bodies.detach(&places)?))));
     let Ok(Some((policy, detached))) = prepared else { return };
     let meeting = Meeting::new(stale.len());
     let of_place = |(at, place): (usize, &usize)| {

@@ -66,10 +66,7 @@ where
 impl<K, A, C, T, L, N, F, X, G> BatchCall<K, A, C, T, L, N, F, X, G> {
     /// Policy that depends on the arguments: asked when a body is about to run.
     #[must_use]
-    pub fn policy(
-        self,
-        say: fn(&A, &mut Policy),
-    ) -> BatchCall<K, A, C, T, L, N, F, Said<A, X>, G> {
+    pub fn policy(self, say: fn(&A, &mut Policy)) -> BatchCall<K, A, C, T, L, N, F, Said<A, X>, G> {
         let Self { forced, chosen, returns, args, types, list, target, body, rare, again } = self;
         let rare = Said { say, rest: rare };
         BatchCall { forced, chosen, returns, args, types, list, target, body, rare, again }
@@ -167,8 +164,7 @@ impl<O: Send> Given<O> {
     ) {
         match returned.parted(ids) {
             Parts::Each(each) => {
-                let delivered =
-                    |one: Option<O>| one.map_or(Delivered::Absent, Delivered::Answer);
+                let delivered = |one: Option<O>| one.map_or(Delivered::Absent, Delivered::Answer);
                 self.given = places.iter().copied().zip(each.into_iter().map(delivered)).collect();
             }
             Parts::Failed(error) => {
@@ -283,8 +279,7 @@ pub trait BatchCalling {
     fn answered(&mut self) -> BatchBody<'_, Self::Output>;
 }
 
-impl<K, A, C, I, R, O, L, N, F, X, G> BatchCalling
-    for BatchCall<K, A, C, (I, R, O), L, N, F, X, G>
+impl<K, A, C, I, R, O, L, N, F, X, G> BatchCalling for BatchCall<K, A, C, (I, R, O), L, N, F, X, G>
 where
     K: Returned<O>,
     A: Send,

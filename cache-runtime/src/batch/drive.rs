@@ -168,16 +168,15 @@ impl Driver<'_> {
                     break;
                 }
             }
-            let mut any = false;
             self.lookups.poll(cx, |at, outcome| {
-                any = true;
                 self.meeting.ended(at);
                 let request = &self.requests[at];
                 if let Some(outcome) = outcome {
                     telemetry::answered(request.site, &request.key, outcome);
                 }
             });
-            if !any || self.has_begun_all() {
+            // Once a body runs, or a capture, all have begun.
+            if bodies.is_none() || self.has_begun_all() || self.number_under_way() >= AT_ONCE {
                 return;
             }
         }

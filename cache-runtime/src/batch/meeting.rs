@@ -87,7 +87,10 @@ pub(crate) struct Part {
 
 /// What is to be done now, since no key is under way any more.
 pub(crate) enum Next {
-    Capture { places: Vec<usize>, deadline: Instant },
+    Capture {
+        places: Vec<usize>,
+        deadline: Instant,
+    },
     Body(Round),
     /// All that are left are computed by others.
     Wait,

@@ -104,17 +104,14 @@ impl<I: Ord, V> BatchOf<Option<V>> for BTreeMap<I, V> {
 impl<O, M: BatchOf<O>, E> BatchOf<Result<O, E>> for Result<M, E> {
     fn parted(self, ids: &[M::Id]) -> Parts<Result<O, E>> {
         match self.map(|map| map.parted(ids)) {
-            Ok(Parts::Each(each)) => {
-                Parts::Each(each.into_iter().map(|one| one.map(Ok)).collect())
-            }
+            Ok(Parts::Each(each)) => Parts::Each(each.into_iter().map(|one| one.map(Ok)).collect()),
             Ok(Parts::Failed(failed)) => Parts::Failed(Ok(failed)),
             Err(error) => Parts::Failed(Err(error)),
         }
     }
 
     fn joined(parts: Vec<(M::Id, Result<O, E>)>) -> Self {
-        let parts: Result<Vec<_>, E> =
-            parts.into_iter().map(|(id, one)| Ok((id, one?))).collect();
+        let parts: Result<Vec<_>, E> = parts.into_iter().map(|(id, one)| Ok((id, one?))).collect();
         parts.map(M::joined)
     }
 }

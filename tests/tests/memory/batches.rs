@@ -326,7 +326,9 @@ async fn a_caller_that_is_dropped_at_any_point_blocks_no_key() {
             table.let_through(gate);
             let mut dropped = Box::pin(users(&cache, &table, &[0, 1, 2]));
             for _ in 0..polls {
-                if let Poll::Ready(_) = dropped.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                if let Poll::Ready(_) =
+                    dropped.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+                {
                     break;
                 }
                 tokio::task::yield_now().await;
@@ -460,11 +462,7 @@ async fn each(cache: &Cache, table: &Table, ids: &[u64]) -> HashMap<u64, Result<
 #[tokio::test(start_paused = true)]
 async fn each_key_may_fail_for_itself_and_each_error_is_under_its_own_rule() {
     let (cache, table) = (memory().await, Table::of([0]));
-    let expected = HashMap::from([
-        (0, Ok(0)),
-        (1, Err(Broken::Row(1))),
-        (2, Err(Broken::Row(2))),
-    ]);
+    let expected = HashMap::from([(0, Ok(0)), (1, Err(Broken::Row(1))), (2, Err(Broken::Row(2)))]);
     for _ in 0..2 {
         assert_eq!(each(&cache, &table, &[0, 1, 2]).await, expected);
     }

@@ -90,7 +90,8 @@ pub(super) async fn c4_batches_that_overlap_in_any_order_never_wait_in_a_circle(
         let mut calls = Vec::new();
         let first_id = 1_000 * (seed + 1);
         for cache in [&first, &second, &first, &second] {
-            let mut ids: Vec<u64> = (0..20).filter(|_| random.bool()).map(|id| first_id + id).collect();
+            let mut ids: Vec<u64> =
+                (0..20).filter(|_| random.bool()).map(|id| first_id + id).collect();
             random.shuffle(&mut ids);
             let (cache, asked, gate) = (cache.clone(), asked.clone(), gate.clone());
             calls.push(tokio::spawn(async move {
