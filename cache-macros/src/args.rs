@@ -7,6 +7,7 @@ use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Expr, Ident, LitInt, Path, Token, Type, Visibility, parenthesized, token};
 
+use crate::batch::FORM;
 use crate::errors::Errors;
 use crate::suggest::closest;
 
@@ -26,6 +27,12 @@ pub(crate) struct Rebinding {
 pub(crate) struct Compression {
     pub(crate) method: Ident,
     pub(crate) above: Option<LitInt>,
+}
+
+/// `batch(ids as id)`
+pub(crate) struct BatchOver {
+    pub(crate) list: Ident,
+    pub(crate) element: Ident,
 }
 
 macro_rules! arguments {
@@ -59,6 +66,7 @@ arguments! {
     ttl "ttl": Expr = assigned;
     refresh_before "refresh_before": Expr = assigned;
     skip "skip": Vec<Ident> = names;
+    batch "batch": BatchOver = batch;
     none_ttl "none_ttl": Expr = assigned;
     ttl_with "ttl_with": Expr = assigned;
     cache_if "cache_if": Expr = assigned;
@@ -100,7 +108,7 @@ arguments! {
 }
 
 /// Part of the design, not built yet. An argument that gets built moves up.
-const PLANNED: [&str; 2] = ["batch", "verify"];
+const PLANNED: [&str; 1] = ["verify"];
 
 /// What other caches call it: the nearest of ours, which did-you-mean can't know.
 const ELSEWHERE: [(&str, &str); 17] = [
@@ -256,6 +264,21 @@ fn equals(name: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
 fn names(_: &Ident, input: ParseStream<'_>) -> syn::Result<Vec<Ident>> {
     let expected = "expected names of parameters in parentheses: write `skip(db, client)`";
     listed(input, expected, Ident::parse_any)
+}
+
+fn batch(name: &Ident, input: ParseStream<'_>) -> syn::Result<BatchOver> {
+    if !input.peek(token::Paren) {
+        return Err(syn::Error::new(name.span(), FORM));
+    }
+    let inside;
+    parenthesized!(inside in input);
+    let over = (|| {
+        let list = inside.call(Ident::parse_any)?;
+        inside.parse::<Token![as]>()?;
+        let element = inside.parse()?;
+        if inside.is_empty() { Ok(BatchOver { list, element }) } else { Err(inside.error(FORM)) }
+    })();
+    over.map_err(|error| syn::Error::new(error.span(), FORM))
 }
 
 fn rebindings(_: &Ident, input: ParseStream<'_>) -> syn::Result<Vec<Rebinding>> {

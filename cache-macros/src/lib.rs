@@ -3,6 +3,7 @@
 mod args;
 mod asked;
 mod attributes;
+mod batch;
 mod block;
 mod duration;
 mod errors;
@@ -39,6 +40,7 @@ use proc_macro::TokenStream;
 /// | `ttl` | how long a value may be served, counted from the moment its computation began: a duration | required |
 /// | `refresh_before` | the window before the end of `ttl` in which a hit is served at once and refreshed in the background: a duration, or `"1%"` to `"99%"` of the ttl | no background refresh |
 /// | `skip(a, b)` | parameters that do not influence the value: pools, clients, `self`, type parameters | none |
+/// | `batch(ids as id)` | one function for many keys: the parameter `ids`, a `&[K]` or `Vec<K>`, is a list, and `id` stands for one element in `key` and `tags`. The body gets those that are missing. Returns a map from `K` to values, a `Result` of one, or a map to `Result`s; with `none_ttl` what the map lacks is stored as a `None`. Not with `busy`, `soft_timeout`, `stored` | – |
 /// | `none_ttl` | the ttl of a stored `None`: a duration | `ttl` |
 /// | `ttl_with` | closure or path, `fn(&T) -> Duration`: the value decides; zero is not stored | – |
 /// | `cache_if` | closure or path, `fn(&T) -> bool`: may this value be stored? If not, it is returned, and the old entry is removed | all |

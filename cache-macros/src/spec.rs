@@ -8,6 +8,7 @@ use syn::{Expr, ExprAsync, ExprClosure, ExprTry, Path, Type, Visibility};
 
 use crate::args::{self, Args, Compression, Given, Rebinding};
 use crate::asked::{Asked, aside, bypassing};
+use crate::batch::{self, Batch};
 use crate::block::Block;
 use crate::errors::Errors;
 use crate::function::Function;
@@ -23,7 +24,9 @@ use crate::tags::{self, Asks, Tag};
 /// All that expansion needs, free of contradictions.
 pub(crate) struct Spec {
     pub(crate) function: Function,
+    /// Those that a function for one key has.
     pub(crate) params: Vec<Param>,
+    pub(crate) batch: Option<Batch>,
     pub(crate) key: Key,
     pub(crate) policy: Policy,
     pub(crate) values: Values,
@@ -125,13 +128,21 @@ fn check(
     let function = function?;
 
     signature::check(&function, errors);
-    let params = params::params(&function.sig);
+    let batch = batch::read(&args, &function, errors)?;
+    let params = match &batch {
+        Some(batch) => params::params(&batch.signature_of_one(&function.sig)),
+        None => params::params(&function.sig),
+    };
     let policy = Policy::check(&args, errors);
     let background = [&args.refresh_before, &args.soft_timeout].into_iter().flatten().next();
     if let Some(background) = background {
         let because = background.name.to_string();
         let replaced = args.refresh_with.as_ref().map_or(&[][..], |given| &given.value);
-        for param in &params {
+        for (index, param) in params.iter().enumerate() {
+            // The body gets another list.
+            if batch.as_ref().is_some_and(|batch| batch.list == index) {
+                continue;
+            }
             if !replaced
                 .iter()
                 .any(|replacement| param.binds(&replacement.param.unraw().to_string()))
@@ -142,15 +153,12 @@ fn check(
     }
     let asked = Asked::by(&args);
     let skip = args.skip.as_ref().map_or(&[][..], |skip| &skip.value);
-    let scope = Scope {
-        function: &function,
-        block,
-        params: &params,
-        skip,
-        aside: aside(&args, &asked, &function, &params),
-        asked,
-        errors,
-    };
+    let mut aside = aside(&args, &asked, &function, &params);
+    if let (Some(over), Some(_)) = (&args.batch, &args.key) {
+        // That it is in the key is checked apart.
+        aside.insert(over.value.element.unraw().to_string());
+    }
+    let scope = Scope { function: &function, block, params: &params, skip, aside, asked, errors };
     scope.check_skip();
     scope.check_transactions(args.bypass_if.as_ref().map(|given| &given.value));
     let identity = identity(&args, errors);
@@ -163,6 +171,9 @@ fn check(
     };
     let given_tags = args.tags.as_ref().map(|given| &given.value);
     let tags = tags::tags(given_tags, Asks::Either, &scope);
+    if let (Some(batch), Some(key)) = (&batch, &key) {
+        batch::check_key(batch, key, &args, errors);
+    }
     if let Some(key) = &key {
         scope.check_key(key, &tags);
         scope.check_generics(key, &tags);
@@ -188,6 +199,7 @@ fn check(
         vis: given(args.vis),
         krate: given(args.krate),
         params,
+        batch,
         function,
     })
 }
@@ -529,6 +541,11 @@ impl Spec {
         names.extend(self.named_generics());
         names.extend(values.names());
         names.contains("Self")
+    }
+
+    /// The parameters of the function.
+    pub(crate) fn params_of_call(&self) -> &[Param] {
+        self.batch.as_ref().map_or(&self.params, |batch| &batch.params)
     }
 
     /// How the background refresh makes this parameter anew, if it does.

@@ -21,7 +21,7 @@ use crate::metrics::{self, Timer};
 use crate::policy::Policy;
 use crate::priming::Primes;
 use crate::request::Request;
-use crate::site::Warning;
+use crate::site::{Site, Warning};
 use crate::stamping::{self, Unstamped};
 use crate::store::{Commit, Old, StoreError};
 use crate::tags::Stamp;
@@ -38,8 +38,17 @@ pub(crate) fn capture<'c>(
         if faults::on(Fault::CaptureBehindTheBody) {
             return true;
         }
-        let journals = request.site.journals();
-        match lease.capture(&request.tags, &request.policy, journals, deadline).await {
+        let captured = match &request.part {
+            Some(part) => match part.captured(deadline).await {
+                Ok(together) => lease.captured_together(&together, &request.tags, &request.policy),
+                Err(error) => Err(error),
+            },
+            None => {
+                let journals = request.site.journals();
+                lease.capture(&request.tags, &request.policy, journals, deadline).await
+            }
+        };
+        match captured {
             Ok(()) => true,
             Err(error) => {
                 telemetry::store_trouble(request.site, &request.key, &error);
@@ -67,6 +76,9 @@ pub(crate) fn run<'c>(
         let frame = Frame::of_body(request, takes_primes);
         let timer = Timer::start();
         frame.within(|| computation.start());
+        if let Some(part) = &request.part {
+            part.at_body(takes_primes, computation.answer().keeps());
+        }
         // Outside of a runtime there is no clock to go by.
         let limit = request.policy.timeout.filter(|_| Handle::try_current().is_ok());
         let too_long = async {
@@ -88,19 +100,22 @@ pub(crate) fn run<'c>(
             never = keeping => match never {},
         };
         if let Some(after) = limit.filter(|_| !has_ended) {
+            request.goes_on();
             frame.within(|| computation.time_out(TimedOut::new(request.site.function(), after)));
         }
-        metrics::ran(request.site, timer, || match has_ended {
-            false => metrics::Ran::TimedOut,
-            true if computation.answer().is_failure() => metrics::Ran::Error,
-            true => metrics::Ran::Value,
-        });
-        let mut touched = frame.close();
-        let at_hand = frame.primed();
-        request.site.note_tags_inside(!touched.is_empty());
-        request.site.note_primes(at_hand.any);
-        // What its own answer is tagged with says nothing of them.
-        let primes = Primes { values: at_hand.values, gathered: touched.clone() };
+        // That of a batch is one for all of its keys.
+        if request.part.is_none() {
+            metrics::ran(request.site, timer, || match has_ended {
+                false => metrics::Ran::TimedOut,
+                true if computation.answer().is_failure() => metrics::Ran::Error,
+                true => metrics::Ran::Value,
+            });
+        }
+        let Ran { touched, primes } = match computation.ran_together() {
+            Some(ran) => ran,
+            None => ended(request.site, &frame),
+        };
+        let mut touched = Arc::unwrap_or_clone(touched);
         computation.answer().tag(&mut touched);
         request.site.note_tags(!touched.is_empty());
         for tag in &request.tags {
@@ -108,6 +123,17 @@ pub(crate) fn run<'c>(
         }
         Ran { touched: Arc::new(touched), primes }
     })
+}
+
+/// What a body has come to that has ended inside of this frame.
+pub(crate) fn ended(site: &Site, frame: &Frame) -> Ran {
+    let touched = frame.close();
+    let at_hand = frame.primed();
+    site.note_tags_inside(!touched.is_empty());
+    site.note_primes(at_hand.any);
+    // What its own answer is tagged with says nothing of them.
+    let primes = Primes { values: at_hand.values, gathered: touched.clone() };
+    Ran { touched: Arc::new(touched), primes }
 }
 
 /// An encoded value or error on its way into the store.

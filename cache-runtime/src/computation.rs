@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::body::Ran;
 use crate::cache::Cache;
 use crate::codec::{self, DecodeError, EncodeError, Encoded, Format};
 use crate::converting::Saver;
@@ -21,6 +22,7 @@ use crate::kept::Kept;
 use crate::near;
 use crate::policy::Policy;
 use crate::private::{Choice, Chosen, NearValue, Target};
+use crate::refresh::Stale;
 use crate::returns::{Returned, Shape, Stored};
 use crate::site::Site;
 use crate::terms::Terms;
@@ -62,6 +64,16 @@ pub(crate) trait Computation: Send {
     fn detach(&mut self) -> Option<Box<dyn Computation>>;
     /// Gives the answer to the one that this was detached from, if anybody waits there.
     fn hand_over(&mut self);
+    /// What the body has come to that has computed this among others, if it was such a one.
+    fn ran_together(&mut self) -> Option<Ran> {
+        None
+    }
+    /// Has its refresh wait for those of the others.
+    fn put_off(&mut self, _: Stale) {}
+    /// The refresh that waits, to be done now.
+    fn stale(&mut self) -> Option<Stale> {
+        None
+    }
 }
 
 /// The answer of a call, without its type. Functions of one return type share its code.
@@ -201,8 +213,8 @@ impl<A, R> Giving<A, R> for () {
 
 /// What the arguments say of how long values live.
 pub struct Said<A, X> {
-    say: fn(&A, &mut Policy),
-    rest: X,
+    pub(crate) say: fn(&A, &mut Policy),
+    pub(crate) rest: X,
 }
 
 impl<A, R, X: Giving<A, R>> Giving<A, R> for Said<A, X> {
@@ -216,8 +228,8 @@ impl<A, R, X: Giving<A, R>> Giving<A, R> for Said<A, X> {
 
 /// What the arguments say of the call.
 pub struct Stated<A, X> {
-    state: fn(&A, &mut Terms),
-    rest: X,
+    pub(crate) state: fn(&A, &mut Terms),
+    pub(crate) rest: X,
 }
 
 impl<A, R, X: Giving<A, R>> Giving<A, R> for Stated<A, X> {
@@ -340,9 +352,9 @@ where
 }
 
 /// The answer of a call, once there is one.
-struct Slot<'c, R, K> {
+pub(crate) struct Slot<'c, R, K> {
     returns: K,
-    value: Option<R>,
+    pub(crate) value: Option<R>,
     /// What [`Answer::is_failure`] has said of it: an error that is shared may not tell any more.
     is_failure: Option<bool>,
     /// Until it has given its body: then the arguments are gone.
@@ -450,11 +462,11 @@ impl<R: Send, K: Deref<Target: Returned<R>> + Send> Answer for Slot<'_, R, K> {
 }
 
 impl<'c, R, K: Deref<Target: Returned<R>>> Slot<'c, R, K> {
-    fn new(returns: K, source: Option<&'c mut (dyn Source<R> + 'c)>) -> Self {
+    pub(crate) fn new(returns: K, source: Option<&'c mut (dyn Source<R> + 'c)>) -> Self {
         Self { returns, value: None, is_failure: None, source, saver: None, kept: None }
     }
 
-    fn answer_with(&mut self, value: Option<R>, is_failure: Option<bool>) {
+    pub(crate) fn answer_with(&mut self, value: Option<R>, is_failure: Option<bool>) {
         self.value = value;
         self.is_failure = is_failure;
     }
@@ -479,7 +491,7 @@ impl<'c, R, K: Deref<Target: Returned<R>>> Slot<'c, R, K> {
         }
     }
 
-    fn time_out(&mut self, why: TimedOut) {
+    pub(crate) fn time_out(&mut self, why: TimedOut) {
         // Whatever is said of the error that is made of it.
         self.answer_with(self.returns.timed_out(why), Some(true));
     }

@@ -332,12 +332,18 @@ pub(crate) fn alone<'c>(
     Box::pin(async move {
         let _place = places::wait(request).await;
         let limited = !frame::inside_body() && Handle::try_current().is_ok();
+        if let Some(part) = &request.part {
+            part.goes_alone(limited);
+        }
+        let limited = limited && request.part.is_none();
         let _alone = if limited {
             tokio::time::timeout(request.policy.wait, request.cache.alone.acquire()).await.ok()
         } else {
             None
         };
-        request.begins_to_wait();
+        if request.part.is_none() {
+            request.begins_to_wait();
+        }
         let Ran { touched, .. } = body::run(request, computation, None).await;
         frame::hand_on(Some(&request.cache), &touched);
         Outcome::Bypassed

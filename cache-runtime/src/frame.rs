@@ -1,6 +1,6 @@
 //! Where a task is: inside which bodies, and the tags that each of them gathers.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -18,6 +18,8 @@ pub(crate) struct Frame {
     /// That of the innermost body.
     cache: Option<Arc<Inner>>,
     body: Option<(&'static Site, FlightKey)>,
+    /// The other keys of a batch.
+    others: HashSet<FlightKey>,
     gathered: Mutex<Gathered>,
     primed: Mutex<Primed>,
     around: Option<Arc<Frame>>,
@@ -163,9 +165,19 @@ pub(crate) struct Primed {
 impl Frame {
     /// The frame of a body that starts now; and since when, where what it has at hand for other entries can be stored.
     pub(crate) fn of_body(request: &Request, takes_primes: Option<u64>) -> Arc<Self> {
+        Self::of_batch(request, HashSet::new(), takes_primes)
+    }
+
+    /// The same, of a body that computes for others besides.
+    pub(crate) fn of_batch(
+        request: &Request,
+        others: HashSet<FlightKey>,
+        takes_primes: Option<u64>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             cache: Some(Arc::clone(&request.cache)),
             body: Some((request.site, request.flight_key())),
+            others,
             gathered: Mutex::new(Gathered::for_entry()),
             primed: Mutex::new(Primed { kept: takes_primes, ..Primed::default() }),
             around: current(),
@@ -178,6 +190,7 @@ impl Frame {
         Arc::new(Self {
             cache: around.as_ref().and_then(|around| around.cache.clone()),
             body: None,
+            others: HashSet::new(),
             gathered: Mutex::new(Gathered::of_most(most)),
             primed: Mutex::default(),
             around,
@@ -257,7 +270,9 @@ fn bypassing() -> Option<Bypassing> {
 pub(crate) fn inside_itself(request: &Request) -> bool {
     inside_one(|frame| {
         let of_cache = frame.cache.as_ref().is_some_and(|cache| Arc::ptr_eq(cache, &request.cache));
-        of_cache && frame.body.as_ref().is_some_and(|(_, flight)| *flight == request.flight_key())
+        let key = request.flight_key();
+        let of_key = frame.body.as_ref().is_some_and(|(_, flight)| *flight == key);
+        of_cache && (of_key || frame.others.contains(&key))
     })
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::batch::Together;
 use crate::by_hand::Boxed;
 use crate::cache::Inner;
 use crate::entry::Judged;
@@ -276,6 +277,19 @@ impl Lease {
             position(Of::Keys, journals.keys)
         )?;
         self.captured_before(nonces, policy);
+        self.began = Began { tags, keys, ..self.began.clone() };
+        Ok(())
+    }
+
+    /// The same, where it was captured together with what other keys of a batch have.
+    pub(crate) fn captured_together(
+        &mut self,
+        together: &Together,
+        tags: &[Tag],
+        policy: &Policy,
+    ) -> Result<(), StoreError> {
+        self.captured_before(together.nonces_of(tags)?, policy);
+        let (tags, keys) = (together.tags.clone(), together.keys.clone());
         self.began = Began { tags, keys, ..self.began.clone() };
         Ok(())
     }

@@ -7,6 +7,7 @@
 
 mod after_commit;
 mod answering;
+mod batch;
 mod body;
 mod by_hand;
 mod cache;

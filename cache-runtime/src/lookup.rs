@@ -3,7 +3,7 @@
 //! Compiled once: it sees bytes and, on a miss, a body without its type.
 
 use std::borrow::Cow;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ use crate::rejection::Rejection;
 use crate::request::{Asked, Landed, Lead, Request, Shared, Unasked, Wait};
 use crate::seen::{self, Seen};
 use crate::site::Warning;
-use crate::store::{Old, Waited};
+use crate::store::{Old, StoreError, Waited};
 use crate::tags::Standing;
 use crate::telemetry;
 use crate::terms::Terms;
@@ -333,17 +333,80 @@ async fn read(
         }
         Classified::Damaged(judged, why) => {
             telemetry::rejected(request.site, &request.key, why);
-            if request.terms.reads_only {
-                return Read::Miss(judged);
-            }
             // Boxed: whoever reads need not have room for what hardly ever happens.
-            let removed = Box::pin(request.cache.store.remove(&request.key, &judged, deadline));
-            match removed.await {
-                Ok(()) => Read::Miss(Judged::ABSENT),
-                Err(_) => Read::Miss(judged),
-            }
+            Read::Miss(Box::pin(remove_damaged(request, judged, deadline)).await)
         }
     }
+}
+
+/// What the call judges instead.
+async fn remove_damaged(request: &Request, judged: Judged, deadline: Instant) -> Judged {
+    if request.terms.reads_only {
+        return judged;
+    }
+    match request.cache.store.remove(&request.key, &judged, deadline).await {
+        Ok(()) => Judged::ABSENT,
+        Err(_) => judged,
+    }
+}
+
+/// What one of several keys has come to that were looked for together.
+pub(crate) enum Looked {
+    Answered(Outcome),
+    Missed(Judged),
+    Damaged(Judged),
+    /// The store can't be asked.
+    Unknown,
+}
+
+/// Answers a call by what was read for it among others, if that will do.
+pub(crate) fn looked(
+    request: &Request,
+    computation: &mut dyn Computation,
+    seen: Result<Seen<'_>, StoreError>,
+) -> Looked {
+    match seen {
+        Ok(seen) => match classify(request, computation, seen, Whose::Own) {
+            Classified::Answered(outcome, _) => Looked::Answered(outcome),
+            Classified::Miss(judged, why) => {
+                if let Some(why) = why {
+                    telemetry::rejected(request.site, &request.key, why);
+                }
+                Looked::Missed(judged)
+            }
+            Classified::Damaged(judged, why) => {
+                telemetry::rejected(request.site, &request.key, why);
+                Looked::Damaged(judged)
+            }
+        },
+        Err(error) => {
+            telemetry::store_trouble(request.site, &request.key, &error);
+            Looked::Unknown
+        }
+    }
+}
+
+/// Answers a call that this has not answered.
+pub(crate) fn go_on<'c>(
+    request: &'c Request,
+    computation: &'c mut (dyn Computation + 'c),
+    looked: Looked,
+) -> Boxed<'c, Outcome> {
+    let judged = match looked {
+        Looked::Answered(outcome) => return Box::pin(ready(outcome)),
+        Looked::Unknown => return fill(request, computation, None),
+        Looked::Missed(judged) => Ok(judged),
+        Looked::Damaged(judged) => Err(judged),
+    };
+    Box::pin(async move {
+        // Of many, some come to this only when others have.
+        let deadline = request.cache.deadline();
+        let judged = match judged {
+            Ok(judged) => judged,
+            Err(damaged) => remove_damaged(request, damaged, deadline).await,
+        };
+        miss(request, computation, Some((judged, deadline))).await
+    })
 }
 
 /// Whom a look answers.
@@ -551,6 +614,7 @@ fn seek<'c>(
                     let waited = request.cache.store.wait_for_lease(&request.key, &content, until);
                     let waited = waited.await;
                     metrics::waited(request.site, timer, Awaited::Lease);
+                    request.goes_on();
                     match waited {
                         Ok(Waited::Ended) => {}
                         Ok(Waited::TimedOut) => break,
@@ -627,6 +691,7 @@ fn wait<'c>(
         let landing = waiter.land(Patience::new(request.policy.wait).for_leader()).await;
         metrics::waited(request.site, timer, Awaited::Flight);
         drop(waiter);
+        request.goes_on();
         Some(match landing {
             Landing::Shared(Landed { served: Some(served), .. })
                 if request

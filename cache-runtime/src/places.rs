@@ -58,7 +58,8 @@ pub(crate) fn inside(request: &Request) -> bool {
 pub(crate) fn now(request: &Request) -> Result<Place, Full> {
     let without = Place { held: None, was_waited_for: false };
     let Some(places) = request.site.places() else { return Ok(without) };
-    if inside(request) || Handle::try_current().is_err() {
+    // Of a batch, it is the body that has a place, whatever the number of its keys.
+    if request.part.is_some() || inside(request) || Handle::try_current().is_err() {
         return Ok(without);
     }
     match places.free.try_acquire() {

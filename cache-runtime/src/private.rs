@@ -10,6 +10,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use crate::answering::{Answering, answer, answer_told};
+pub use crate::batch::{
+    Again, BatchBody, BatchCall, BatchCalling, BatchOf, Batched, ErrorsOfEach, Parts, Repeating,
+    batch_call,
+};
 use crate::cache::{self, Cache};
 use crate::codec::Format;
 pub use crate::computation::{Call, Calling};
@@ -238,6 +242,37 @@ pub fn own<T: Clonable<T>>(argument: &T) -> T {
 pub trait Clonable<O>: Clone {}
 
 impl<T: Clone> Clonable<T> for T {}
+
+/// What a body of a batch is to compute.
+pub type Ids<K> = Vec<K>;
+
+/// The elements of the list of a batch.
+pub fn ids<K: Clone>(ids: &[K]) -> Vec<K> {
+    ids.to_vec()
+}
+
+/// An argument for one body of a batch, of which there may be more.
+pub fn once_more<T: Repeatable>(argument: &T) -> T {
+    argument.clone()
+}
+
+/// What may be passed to each of the bodies of a batch.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be cloned for the bodies of a batch",
+    label = "the body of a batch may run more than once in a call, so an argument that it takes must be `Clone`",
+    note = "derive `Clone`, pass an `Arc`, or take a reference, `&` or `&mut`: that is lent to each"
+)]
+pub trait Repeatable: Clone {}
+
+impl<T: Clone> Repeatable for T {}
+
+/// Compiles where each key of a batch may have an error of its own.
+pub fn errors_of_each<R: ErrorsOfEach>() {}
+
+/// Answers a call of a batch.
+pub fn answer_batch<C: BatchCalling>(call: &mut C) -> BatchBody<'_, C::Output> {
+    call.answered()
+}
 
 /// What may be cloned for a refresh behind the caller.
 #[diagnostic::on_unimplemented(

@@ -1,6 +1,7 @@
 //! Background refreshes: a stale hit is served, and one process of the fleet computes anew.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,6 +25,7 @@ use crate::store::Old;
 use crate::sync::lock;
 use crate::tags::Standing;
 use crate::telemetry;
+use crate::work::Work;
 
 /// A process asks for the lease of one stale key this often, however many hits it serves.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -74,16 +76,31 @@ impl Refreshes {
     }
 
     /// A place, if this key is to be asked for now and one is free.
-    fn place(&self, key: FlightKey) -> Room {
-        if self.is_closed() {
-            return Room::Unwanted;
-        }
+    fn place(&self, key: FlightKey) -> Result<OwnedSemaphorePermit, NoPlace> {
+        self.asking_for(key, || {
+            if self.is_closed() {
+                return Err(NoPlace::Unwanted);
+            }
+            Arc::clone(&self.places).try_acquire_owned().map_err(|_| NoPlace::Full)
+        })
+    }
+
+    /// Whether this key is to be asked for now; from now on it is not, for a while.
+    pub(crate) fn asks_for(&self, key: FlightKey) -> bool {
+        self.asking_for(key, || Ok(())).is_ok()
+    }
+
+    fn asking_for<P>(
+        &self,
+        key: FlightKey,
+        place: impl FnOnce() -> Result<P, NoPlace>,
+    ) -> Result<P, NoPlace> {
         let now = Instant::now();
         let mut asked = lock(&self.asked);
         if asked.get(&key).is_some_and(|until| now < *until) {
-            return Room::Unwanted;
+            return Err(NoPlace::Unwanted);
         }
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Room::Full };
+        let place = place()?;
         if asked.len() >= MOST_ASKED {
             asked.retain(|_, until| now < *until);
         }
@@ -91,16 +108,22 @@ impl Refreshes {
             asked.clear();
         }
         asked.insert(key, now + ASK_EVERY);
-        Room::Free(place)
+        Ok(place)
     }
 }
 
-/// Whether there is room for one more refresh.
-enum Room {
-    Free(OwnedSemaphorePermit),
+/// Why no refresh begins.
+enum NoPlace {
     Full,
     /// The key was asked for a moment ago, or no refresh begins any more.
     Unwanted,
+}
+
+/// A hit that is stale, as it was found.
+pub(crate) struct Stale {
+    pub(crate) judged: Judged,
+    pub(crate) life: Life,
+    pub(crate) standing: Standing,
 }
 
 /// Starts a refresh behind a stale hit, unless one is not wanted now. Never waits.
@@ -111,42 +134,49 @@ pub(crate) fn consider(
     life: Life,
     standing: Standing,
 ) {
+    if request.part.is_some() {
+        // One body for all of a batch.
+        return computation.put_off(Stale { judged, life, standing });
+    }
     // Without a runtime there is no background; a hit inside one will ask again.
     if Handle::try_current().is_err() {
         return;
     }
     let place = match request.cache.refreshes.place(request.flight_key()) {
-        Room::Free(place) => place,
-        Room::Full => {
+        Ok(place) => place,
+        Err(NoPlace::Full) => {
             return telemetry::refreshed(request.site, &request.key, Refreshed::Dropped);
         }
-        Room::Unwanted => return,
+        Err(NoPlace::Unwanted) => return,
     };
     // The hit is decided: a panic of the user's run-time ttl or `Clone` is not to fail it.
     let prepared = catch_unwind(AssertUnwindSafe(|| {
         Some((request.resolved(computation), computation.detach()?))
     }));
-    let Ok(Some((request, computation))) = prepared else { return };
+    let Ok(Some((request, mut computation))) = prepared else { return };
     let work = request.cache.work.clone();
-    let scope = crate::cache::scope_of_task();
-    let refresh = async move {
-        let refreshed = run(&request, computation, &judged, life, standing).await;
+    let stale = Stale { judged, life, standing };
+    behind(&work, async move {
+        let refreshed = run(&request, &mut *computation, &stale).await;
         telemetry::refreshed(request.site, &request.key, refreshed);
         drop(place);
-    };
-    match scope {
+    });
+}
+
+/// Runs a body that nobody waits for, in the scope of this task.
+pub(crate) fn behind(work: &Work, refresh: impl Future<Output = ()> + Send + 'static) {
+    match crate::cache::scope_of_task() {
         Some(cache) => work.spawn_body(cache.scope(refresh)),
         None => work.spawn_body(refresh),
     }
 }
 
-async fn run(
+pub(crate) async fn run(
     request: &Request,
-    mut computation: Box<dyn Computation>,
-    judged: &Judged,
-    life: Life,
-    standing: Standing,
+    computation: &mut dyn Computation,
+    stale: &Stale,
 ) -> Refreshed {
+    let Stale { judged, life, standing } = stale;
     // Here and not before: a hit does not wait, and this task is inside no body that has a place.
     let _place = places::wait(request).await;
     let deadline = request.cache.deadline();
@@ -162,7 +192,7 @@ async fn run(
     };
     // The hit may have been called stale only because this process was in doubt about the time.
     let born_at = Some(lease.born_at());
-    if freshness::judge(&life, standing, born_at, true) == Freshness::Fresh {
+    if freshness::judge(life, *standing, born_at, true) == Freshness::Fresh {
         return Refreshed::NotDue;
     }
     // Who has expired it by hand has not said since when.
@@ -174,8 +204,8 @@ async fn run(
     if !body::capture(request, &mut lease, deadline).await {
         return Refreshed::Unreachable;
     }
-    let Ran { touched, primes } = body::run(request, &mut *computation, Some(&lease)).await;
-    let Ended { product, in_value } = body::encode(request, &mut *computation);
+    let Ran { touched, primes } = body::run(request, computation, Some(&lease)).await;
+    let Ended { product, in_value } = body::encode(request, computation);
     let others = compute::store_primes(request, primes, in_value, Some(&lease));
     // No error takes the place of a value that may be served yet.
     let product = product.filter(|product| !product.written.is_error);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use crate::batch::Part;
 use crate::cache::Inner;
 use crate::computation::{Computation, SharedFailure};
 use crate::entry::Written;
@@ -34,6 +35,8 @@ pub(crate) struct Request {
     pub(crate) place: Option<Place>,
     /// To be told when the call begins to wait for a computation, its own or another's, where it will not do so for long.
     pub(crate) waits: Option<Arc<Notify>>,
+    /// Where it is one key of a batch.
+    pub(crate) part: Option<Part>,
 }
 
 /// A request and how it is to be answered.
@@ -113,6 +116,16 @@ impl Request {
     pub(crate) fn begins_to_wait(&self) {
         if let Some(waits) = &self.waits {
             waits.notify_one();
+        }
+        if let Some(part) = &self.part {
+            part.waits();
+        }
+    }
+
+    /// What it has waited for has ended.
+    pub(crate) fn goes_on(&self) {
+        if let Some(part) = &self.part {
+            part.goes_on();
         }
     }
 

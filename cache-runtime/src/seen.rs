@@ -1,7 +1,7 @@
 //! What a look into the store has found under a key, and of its tags.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -20,6 +20,8 @@ use crate::telemetry;
 
 /// Keys whose undeclared tags are remembered. Past this many, all are forgotten.
 const MOST_REMEMBERED: usize = 16_384;
+/// Late tags of one request, where many entries were read together.
+const MOST_AT_ONCE: usize = 1_000;
 
 /// What was read, all of it after the call began.
 pub(crate) struct Seen<'r> {
@@ -75,14 +77,81 @@ pub(crate) async fn see(request: &Request, deadline: Instant) -> Result<Seen<'_>
         let nonces = Box::pin(store.nonces(&unasked, deadline)).await?;
         seen.complete(request, unasked, nonces);
     }
-    // Whether it is past its ttl only the clock can tell, where it is kept for longer and where others write to the server;
-    // and doubt would count as past.
-    let asks = request.cache.settings.integrity.is_some()
-        || entry::may_be_past(&seen.stored, request.fingerprint);
-    if asks && store.latest_now(&request.key).is_none() {
+    if needs_time(request, &seen) {
         Box::pin(store.learn_time(&request.key, deadline)).await?;
     }
     Ok(seen)
+}
+
+/// The same of many entries, with as few requests as there can be: the tags that they have in common are read once.
+pub(crate) async fn see_all<'r>(
+    requests: &[&'r Request],
+    deadline: Instant,
+) -> Vec<Result<Seen<'r>, StoreError>> {
+    let Some(store) = requests.first().map(|request| &request.cache.store) else {
+        return Vec::new();
+    };
+    let asked: Vec<Cow<'r, [Tag]>> = requests.iter().map(|request| asked(request)).collect();
+    let wanted: Vec<_> =
+        requests.iter().zip(&asked).map(|(request, asked)| (&request.key, &**asked)).collect();
+    let read = store.read_all(&wanted, deadline).await;
+    let mut all: Vec<Result<Seen<'r>, _>> = asked
+        .into_iter()
+        .zip(read)
+        .map(|(asked, read)| {
+            read.map(|(stored, nonces)| Seen { stored, asked, nonces, telling: None })
+        })
+        .collect();
+    let unasked: Vec<Vec<Tag>> = requests
+        .iter()
+        .zip(&all)
+        .map(|(request, seen)| seen.as_ref().map_or(Vec::new(), |seen| seen.unasked(request)))
+        .collect();
+    let late: BTreeMap<&str, &Tag> =
+        unasked.iter().flatten().map(|tag| (tag.name(), tag)).collect();
+    if !late.is_empty() {
+        let tags: Vec<Tag> = late.values().map(|tag| (*tag).clone()).collect();
+        let mut nonces: Result<Vec<Option<Nonce>>, StoreError> = Ok(Vec::new());
+        for tags in tags.chunks(MOST_AT_ONCE) {
+            let more = store.nonces(tags, deadline).await;
+            nonces = nonces.and_then(|nonces| Ok([nonces, more?].concat()));
+        }
+        let of_name: Result<BTreeMap<&str, Option<Nonce>>, _> =
+            nonces.map(|nonces| late.keys().copied().zip(nonces).collect());
+        for ((request, seen), unasked) in requests.iter().zip(&mut all).zip(&unasked) {
+            if unasked.is_empty() {
+                continue;
+            }
+            match (&mut *seen, &of_name) {
+                (Ok(seen), Ok(of_name)) => {
+                    let nonce = |tag: &Tag| of_name.get(tag.name()).cloned().flatten();
+                    let nonces = unasked.iter().map(nonce).collect();
+                    seen.complete(request, unasked.clone(), nonces);
+                }
+                (Ok(_), Err(error)) => *seen = Err(error.clone()),
+                (Err(_), _) => {}
+            }
+        }
+    }
+    for (request, seen) in requests.iter().zip(&mut all) {
+        let asks = |seen: &Seen<'_>| needs_time(request, seen);
+        // Of each server once.
+        if seen.as_ref().is_ok_and(asks)
+            && let Err(error) = store.learn_time(&request.key, deadline).await
+        {
+            *seen = Err(error);
+        }
+    }
+    all
+}
+
+/// Whether it is past its ttl only the clock can tell, where it is kept for longer and where others write to the server;
+/// and doubt would count as past.
+fn needs_time(request: &Request, seen: &Seen<'_>) -> bool {
+    let cache = &request.cache;
+    let asks =
+        cache.settings.integrity.is_some() || entry::may_be_past(&seen.stored, request.fingerprint);
+    asks && cache.store.latest_now(&request.key).is_none()
 }
 
 /// The same on a store that need not be waited for.

@@ -135,6 +135,7 @@ impl Target {
             terms: Terms::default(),
             place: self.place,
             waits: None,
+            part: None,
         };
         Ok(Asked { request, forced })
     }
@@ -151,6 +152,7 @@ impl Target {
             terms: Terms::default(),
             place: None,
             waits: None,
+            part: None,
         })
     }
 }

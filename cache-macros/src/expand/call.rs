@@ -33,11 +33,7 @@ impl Expansion<'_> {
             let closure = self.refresh_closure();
             quote!(.refreshing(#closure))
         });
-        let forced = self.spec.refresh_if.as_ref().map_or(quote!(__forced), |refresh_if| {
-            let value = self.evaluated(refresh_if, refresh_if.to_token_stream());
-            let forced = located(quote!(__forced), refresh_if.span());
-            quote_spanned!(refresh_if.span()=> #forced || #value)
-        });
+        let forced = self.forced();
         let mut sig = passing_on(&self.function().sig, &self.spec.params);
         sig.asyncness = None;
         sig.ident = name.clone();
@@ -66,6 +62,15 @@ impl Expansion<'_> {
             call.attrs.extend(quote!(#[allow(clippy::too_many_arguments)]));
         }
         Sibling { vis: Visibility::Inherited, ..call }
+    }
+
+    /// Whether it is to be computed now, whatever is stored.
+    pub(super) fn forced(&self) -> TokenStream {
+        self.spec.refresh_if.as_ref().map_or(quote!(__forced), |refresh_if| {
+            let value = self.evaluated(refresh_if, refresh_if.to_token_stream());
+            let forced = located(quote!(__forced), refresh_if.span());
+            quote_spanned!(refresh_if.span()=> #forced || #value)
+        })
     }
 
     /// The entry, for a handle.
@@ -105,7 +110,7 @@ impl Expansion<'_> {
         self.evaluated(cache, quote_spanned!(cache.span()=> #private::chosen(&(#cache))))
     }
 
-    fn chosen_unless_bypassed(&self) -> TokenStream {
+    pub(super) fn chosen_unless_bypassed(&self) -> TokenStream {
         let private = &self.private;
         match &self.spec.bypass_if {
             Some(bypass_if) => {
@@ -179,7 +184,7 @@ impl Expansion<'_> {
     }
 
     /// With what is said of the errors.
-    fn returns_and_errors(&self) -> TokenStream {
+    pub(super) fn returns_and_errors(&self) -> TokenStream {
         let Values { cache_err_if, err_ttl_with, share_err, stale_if, .. } = &self.spec.values;
         let timeout = self.spec.policy.timeout.as_ref();
         if [cache_err_if, share_err, stale_if].into_iter().all(Option::is_none) && timeout.is_none()
@@ -270,20 +275,20 @@ impl Expansion<'_> {
     }
 
     /// `(db, id)`, of which `(id,)` is a tuple as well.
-    fn args(&self) -> TokenStream {
-        tuple(self.spec.params.iter().map(|param| &param.ident))
+    pub(super) fn args(&self) -> TokenStream {
+        tuple(self.spec.params_of_call().iter().map(|param| &param.ident))
     }
 
     fn pattern(&self) -> TokenStream {
         tuple(self.spec.params.iter().map(|param| self.binding(param)))
     }
 
-    fn call_original(&self, args: impl Iterator<Item = TokenStream>) -> TokenStream {
+    pub(super) fn call_original(&self, args: impl Iterator<Item = TokenStream>) -> TokenStream {
         self.call_original_but(&Names::new(), args)
     }
 
     /// With the types of these names left to inference.
-    fn call_original_but(
+    pub(super) fn call_original_but(
         &self,
         inferred: &Names,
         args: impl Iterator<Item = TokenStream>,
@@ -309,33 +314,11 @@ impl Expansion<'_> {
                 self.binding(param).to_token_stream()
             }
         }));
-        let owned = self
-            .spec
-            .params
-            .iter()
-            .filter(|param| self.spec.replacement(param).is_none())
-            .map(|param| {
-                let span = param.ident.span();
-                let (name, private) =
-                    (located(self.binding(param).to_token_stream(), span), self.private_at(span));
-                if param.passing == Passing::Borrowed {
-                    quote_spanned!(span=> let #name = #private::own_ref(*#name);)
-                } else {
-                    quote_spanned!(span=> let #name = #private::own(#name);)
-                }
-            });
+        let cloned = self.spec.params.iter();
+        let cloned = cloned.filter(|param| self.spec.replacement(param).is_none());
+        let owned = cloned.map(|param| self.owned(param));
         let made = self.spec.refresh_with.iter().filter_map(|replacement| self.made(replacement));
-        let args = self.spec.params.iter().map(|param| {
-            // An error about what is passed belongs where that comes from.
-            let replacement = self.spec.replacement(param);
-            let span = replacement.map_or(param.ident.span(), |made| made.value.span());
-            let name = located(self.binding(param).to_token_stream(), span);
-            match param.passing {
-                Passing::Borrowed => quote_spanned!(span=> &#name),
-                Passing::Exclusive => quote_spanned!(span=> &mut #name),
-                Passing::Owned => name,
-            }
-        });
+        let args = self.spec.params.iter().map(|param| self.passed_behind(param));
         let call = self.call_original_but(&self.generics_of_replaced(), args);
         // Input:  async fn load(db: &Db, id: u64) -> User { BODY }
         // Output: |(db, id)| {
@@ -351,8 +334,33 @@ impl Expansion<'_> {
         }
     }
 
+    /// The clone of an argument, for a body in the background.
+    pub(super) fn owned(&self, param: &Param) -> TokenStream {
+        let span = param.ident.span();
+        let (name, private) =
+            (located(self.binding(param).to_token_stream(), span), self.private_at(span));
+        if param.passing == Passing::Borrowed {
+            quote_spanned!(span=> let #name = #private::own_ref(*#name);)
+        } else {
+            quote_spanned!(span=> let #name = #private::own(#name);)
+        }
+    }
+
+    /// How that is passed to it.
+    pub(super) fn passed_behind(&self, param: &Param) -> TokenStream {
+        // An error about what is passed belongs where that comes from.
+        let replacement = self.spec.replacement(param);
+        let span = replacement.map_or(param.ident.span(), |made| made.value.span());
+        let name = located(self.binding(param).to_token_stream(), span);
+        match param.passing {
+            Passing::Borrowed => quote_spanned!(span=> &#name),
+            Passing::Exclusive => quote_spanned!(span=> &mut #name),
+            Passing::Owned => name,
+        }
+    }
+
     /// The generics that are the business of arguments of `refresh_with` alone: those may have another type.
-    fn generics_of_replaced(&self) -> Names {
+    pub(super) fn generics_of_replaced(&self) -> Names {
         let (replaced, cloned): (Vec<_>, Vec<_>) =
             self.spec.params.iter().partition(|param| self.spec.replacement(param).is_some());
         let names = replaced.iter().flat_map(|param| names_in(&param.ty)).collect();
@@ -365,7 +373,7 @@ impl Expansion<'_> {
     }
 
     /// An argument that is made when the refresh runs, from those that were cloned.
-    fn made(&self, replacement: &Rebinding) -> Option<TokenStream> {
+    pub(super) fn made(&self, replacement: &Rebinding) -> Option<TokenStream> {
         let private = &self.private;
         let find = |param: &&Param| param.ident.unraw() == replacement.param.unraw();
         let param = self.spec.params.iter().find(find)?;
@@ -568,6 +576,6 @@ fn without_lifetimes(ty: &Type) -> Type {
     ty
 }
 
-fn tuple(names: impl ExactSizeIterator<Item = impl ToTokens>) -> TokenStream {
+pub(super) fn tuple(names: impl ExactSizeIterator<Item = impl ToTokens>) -> TokenStream {
     if names.len() == 1 { quote!((#(#names,)*)) } else { quote!((#(#names),*)) }
 }

@@ -1,5 +1,6 @@
 //! `Spec` + body → tokens. Cannot fail.
 
+mod batch;
 mod call;
 mod conversion;
 mod policy;
@@ -159,7 +160,7 @@ impl<'a> Expansion<'a> {
     pub(crate) fn cached(&self) -> TokenStream {
         let (every, cached) = (&self.attrs.every, &self.attrs.cached);
         let Function { vis, defaultness, sig, .. } = self.function();
-        let sig = passing_on(sig, &self.spec.params);
+        let sig = passing_on(sig, self.spec.params_of_call());
         let body = self.answering(false);
         // Input:  async fn load(db: &Db, id: u64) -> User { BODY }
         // Output: async fn load(db: &Db, id: u64) -> User {
@@ -175,7 +176,7 @@ impl<'a> Expansion<'a> {
             self.original(),
             self.refresh(),
             self.entry(),
-            self.call(),
+            if self.spec.batch.is_some() { self.batch_call() } else { self.call() },
             self.site(),
         ];
         if self.spec.clearable {
@@ -193,7 +194,7 @@ impl<'a> Expansion<'a> {
         sig.ident = self.named("uncached");
         sig.generics = self.generics.clone();
         let used = self.used_beside();
-        for (input, param) in sig.inputs.iter_mut().zip(&self.spec.params) {
+        for (input, param) in sig.inputs.iter_mut().zip(self.spec.params_of_call()) {
             if let FnArg::Typed(input) = input
                 && used.contains(&param.ident.to_string())
             {
@@ -236,7 +237,7 @@ impl<'a> Expansion<'a> {
 
     fn refresh(&self) -> Sibling {
         let doc = format!(" Computes {} now, stores the result and returns it.", self.link());
-        let mut sig = passing_on(&self.function().sig, &self.spec.params);
+        let mut sig = passing_on(&self.function().sig, self.spec.params_of_call());
         sig.ident = self.named("refresh");
         sig.generics = self.generics.clone();
         // Input:  async fn load(db: &Db, id: u64) -> User { BODY }
@@ -293,7 +294,9 @@ impl<'a> Expansion<'a> {
     /// The parameters that the key and these expressions need, in the function's order.
     fn inputs_for(&self, expressions: &TokenStream, key: bool) -> Vec<FnArg> {
         let mentioned = self.spec.mentioned(expressions);
-        passing_on(&self.function().sig, &self.spec.params)
+        let sig = &self.function().sig;
+        let of_one = self.spec.batch.as_ref().map(|batch| batch.signature_of_one(sig));
+        passing_on(of_one.as_ref().unwrap_or(sig), &self.spec.params)
             .inputs
             .into_iter()
             .zip(self.spec.params.iter().enumerate())
@@ -315,7 +318,17 @@ impl<'a> Expansion<'a> {
         reduced(&self.generics, &used)
     }
 
+    /// What is returned for one key.
     fn returned(&self) -> TokenStream {
+        let output = self.output();
+        match &self.spec.batch {
+            Some(batch) => self.returned_of_batch(batch, &output),
+            None => output,
+        }
+    }
+
+    /// What the function returns.
+    fn output(&self) -> TokenStream {
         self.function().returned().ty().map_or_else(|| quote!(()), ToTokens::to_token_stream)
     }
 
@@ -324,14 +337,18 @@ impl<'a> Expansion<'a> {
         let (private, scope, call) = (&self.private, &self.placement.scope, &self.call);
         let turbofish = turbofish(&self.generics, &Names::new());
         let mut args: Vec<_> =
-            self.spec.params.iter().map(|param| param.ident.to_token_stream()).collect();
+            self.spec.params_of_call().iter().map(|param| param.ident.to_token_stream()).collect();
         args.insert(usize::from(self.function().sig.receiver().is_some()), quote!(#forced));
         // What a normalized argument borrows from lives as long as the call.
         let normalized = self.normalized();
+        let answer = match self.spec.batch {
+            Some(_) => quote!(answer_batch),
+            None => quote!(answer),
+        };
         let steps = quote! {
             #normalized
             let mut __call = #scope #call #turbofish (#(#args),*);
-            #private::answer(&mut __call).await
+            #private::#answer(&mut __call).await
         };
         match self.function().returned() {
             Returned::Boxed(_) => quote!({ #private::boxed(async move { #steps }) }),

@@ -61,8 +61,11 @@ fn arguments() {
         ("ttl = 5, ttl = 6", &["`ttl` is given twice"]),
         (r#"ttl = 5, key = "x:{id}""#, &["`key` is given twice"]),
         ("ttl = 5, skip(id)", &["`skip` is given twice"]),
-        ("batch(ids as id), ttl = 5", &["`batch` is not supported yet"]),
-        ("batch = |a, b| a + b, verify, ttl = 5", &["`batch` is", "`verify` is"]),
+        ("batch(ids as id), ttl = 5", &["`batch(ids as id)`: there is no parameter `ids`"]),
+        ("batch = |a, b| a + b, ttl = 5", &["write `batch(ids as id)`"]),
+        ("batch(ids), ttl = 5", &["write `batch(ids as id)`"]),
+        ("batch(ids as id, more), ttl = 5", &["write `batch(ids as id)`"]),
+        ("verify, ttl = 5", &["`verify` is not supported yet"]),
         ("cache_err = true, ttl = 5", &["here it is `cache_err_if = |error| ..` with `err_ttl"]),
         ("stale_if_error = 0, ttl = 0", &["`ttl` is zero", "`stale_if_error` is zero"]),
         ("time = 5, ttl = 5", &["unknown argument `time`: here it is `ttl = \"5m\"`"]),
@@ -428,4 +431,87 @@ fn refresh_with() {
     let function = "async fn f(id: u64, conn: &mut Conn) -> Result<u64, E> { id }";
     check(exclusive, function, &["`refresh_with(conn = self.pool.acquire().await?)`"]);
     check(&format!("{exclusive}, refresh_with(conn = pool().await?)"), function, &[]);
+}
+
+#[test]
+fn batches() {
+    let item = "async fn load(db: &Db, team: u32, ids: &[u64]) -> HashMap<u64, User> { body }";
+    let of_vec = "async fn load(ids: Vec<u64>) -> HashMap<u64, User> { body }";
+    for (attr, item, expected) in [
+        (r#"key = "u:{team}:{id}", batch(ids as id), ttl = 5, skip(db)"#, item, &[][..]),
+        ("batch(ids as id), ttl = 5, skip(db)", item, &[]),
+        (r#"key = "u:{id}", batch(ids as id), ttl = 5"#, of_vec, &[]),
+        (r#"key = "u:{id}", batch(ids as id), ttl = 5, bypass_if = ids.len() > 9"#, of_vec, &[]),
+        (
+            r#"key = "u:{id}", batch(ids as id), ttl = 5, skip(db)"#,
+            item,
+            &["parameter `team` is neither in the key nor in `skip`"],
+        ),
+        (
+            r#"key = "u:{team}", batch(ids as id), ttl = 5, skip(db)"#,
+            item,
+            &["`id` is not in the key: all of `ids` would share one value"],
+        ),
+        (
+            r#"key = "u:{ids}", batch(ids as id), ttl = 5"#,
+            of_vec,
+            &["there is no parameter `ids`, did you mean `id`?"],
+        ),
+        (
+            r#"key = "u:{id.0}", batch(ids as id), ttl = 5"#,
+            of_vec,
+            &["only a part of `id` is in the key"],
+        ),
+        (
+            r#"key = "u:{id}", batch(idz as id), ttl = 5"#,
+            of_vec,
+            &["`batch(idz as id)`: there is no parameter `idz`, did you mean `ids`?"],
+        ),
+        (
+            r#"key = "u:{team}", batch(ids as team), ttl = 5, skip(db)"#,
+            item,
+            &["`team` is a parameter: give an element of `ids` a name that none has"],
+        ),
+        (
+            r#"key = "u:{id}", batch(ids as id), ttl = 5, skip(ids)"#,
+            of_vec,
+            &["`ids` is what the batch is about: take it out of `skip`"],
+        ),
+        (
+            r#"key = "u:{id}", batch(ids as id), ttl = 5"#,
+            "async fn load(ids: impl IntoIterator<Item = u64>) -> HashMap<u64, User> { body }",
+            &[
+                "is not a list that a batch can take the missing ones of: write `ids: &[K]` or `ids: Vec<K>`",
+            ],
+        ),
+        (
+            r#"key = "u:{id}", batch(ids as id), ttl = 5"#,
+            "async fn load(ids: &mut Vec<u64>) -> HashMap<u64, User> { body }",
+            &["is not a list that a batch can take"],
+        ),
+        (
+            r#"key = "u:{id}", batch(ids as id), ttl = 5, busy = HashMap::new()"#,
+            of_vec,
+            &[
+                "`busy` would be answered for all of its keys, and is not supported in a batch: drop it",
+            ],
+        ),
+        (
+            r#"key = "u:{id}", batch(ids as id), ttl = ttl_of(id)"#,
+            of_vec,
+            &["`ttl = ..` is asked once for the whole batch, and can say nothing of `id`"],
+        ),
+        (
+            r#"key = "u:{id}", batch(ids as id), ttl = 5, normalize(ids = sorted(ids))"#,
+            of_vec,
+            &["`normalize` is asked once for the whole batch, and can say nothing of `ids`"],
+        ),
+        (
+            r#"key = "u:{id}", batch(ids as id), ttl = 5, bypass_if = id == 5"#,
+            of_vec,
+            &["`bypass_if = ..` is asked once for the whole batch"],
+        ),
+    ] {
+        check(attr, item, expected);
+    }
 }

@@ -165,6 +165,25 @@ impl Store {
         }
     }
 
+    /// The same of many keys, each once, and what each has come to. As few requests as there can be.
+    pub(crate) async fn read_all(
+        &self,
+        wanted: &[(&Key, &[Tag])],
+        deadline: Instant,
+    ) -> Vec<Result<ValueAndNonces, StoreError>> {
+        match self {
+            Self::Memory(store) => {
+                let read = || wanted.iter().map(|(key, tags)| store.read(key, tags)).collect();
+                let read: Result<Vec<_>, _> = step("read_all", read).await;
+                match read {
+                    Ok(all) => all.into_iter().map(Ok).collect(),
+                    Err(error) => vec![Err(error); wanted.len()],
+                }
+            }
+            Self::Redis(store) => store.read_all(wanted, deadline).await,
+        }
+    }
+
     /// As [`read`](Self::read), of what the store is to tell when it changes.
     pub(crate) async fn read_tracked(
         &self,

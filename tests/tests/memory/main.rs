@@ -3,6 +3,7 @@
 mod after_commit;
 mod arguments;
 mod at_hand;
+mod batches;
 mod dropped;
 mod errors;
 mod flights;

@@ -442,3 +442,33 @@ async fn expire_reaches_both_entries_under_a_key() {
     dawn_entry(&cache, 1).expire().await.unwrap();
     assert_eq!(states().await, [State::Stale; 2]);
 }
+
+#[redis_cached(key = "many:{id}", batch(ids as id), ttl = "5m", tags = ["many"], cache = cache, skip(cache))]
+async fn many(ids: &[u64], cache: &Cache) -> std::collections::HashMap<u64, u64> {
+    ids.iter().map(|id| (*id, *id)).collect()
+}
+
+#[tokio::test]
+async fn a_batch_of_hot_ids_is_one_mget_and_of_cold_ones_a_take_and_a_commit_more_for_each() {
+    let server = RedisServer::start();
+    let cache = connect(&server.url()).await;
+    for _ in 0..5 {
+        many_refresh(&[1], &cache).await;
+    }
+    let ids: Vec<u64> = (0..500).collect();
+    let mut monitor = Monitor::start(&server).await;
+    assert_eq!(many(&ids, &cache).await.len(), 500);
+    let seen = monitor.seen().await;
+    assert_eq!(seen[0][0].to_uppercase(), "MGET");
+    // 499 leases, one capture, 499 commits.
+    assert_eq!(seen.len(), 1 + 499 + 1 + 499);
+    for _ in 0..2 {
+        assert_eq!(many(&ids, &cache).await.len(), 500);
+        let seen = monitor.seen().await;
+        assert_eq!(names(&seen), ["MGET"]);
+        // Each key once, and the tag that they have in common once.
+        assert_eq!(seen[0].len(), 1 + 500 + 1);
+    }
+    many(&[], &cache).await;
+    assert!(monitor.seen().await.is_empty());
+}

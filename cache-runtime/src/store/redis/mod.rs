@@ -7,6 +7,7 @@ mod cluster;
 mod connection;
 mod endpoint;
 mod epoch;
+mod many;
 mod near;
 mod reads;
 mod replicas;

@@ -1,5 +1,6 @@
 //! What holds on every backend, written once.
 
+mod batches;
 mod clearing;
 mod errors;
 mod finality;
@@ -128,6 +129,12 @@ on_every_backend! {
         an_entry_has_at_most_32_tags,
         c1_a_cache_is_cleared,
         c1_a_clearable_cache_is_cleared,
+    }
+    batches {
+        the_missing_ones_are_computed_by_one_body,
+        c1_what_another_process_invalidates_meanwhile_is_not_stored_and_the_rest_is,
+        c4_batches_that_overlap_in_any_order_never_wait_in_a_circle,
+        a_dropped_batch_leaves_no_key_to_others_to_wait_for,
     }
     primes {
         c4_a_list_primes_its_users_for_every_process,
