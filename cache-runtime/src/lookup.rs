@@ -128,14 +128,14 @@ pub(crate) enum Begun {
 
 /// Answers a hit that needs no waiting, and so no future.
 pub(crate) fn begin(
-    target: Option<Target>,
+    mut target: Option<Target>,
     forced: bool,
     computation: &mut dyn Computation,
 ) -> Begun {
-    let (target, terms) = match begin_near(target, forced, computation) {
-        Ok(outcome) => return Begun::Answered(outcome),
-        Err(unanswered) => unanswered,
-    };
+    let mut terms = None;
+    if let Some(outcome) = answer_near(&mut target, &mut terms, forced, computation) {
+        return Begun::Answered(outcome);
+    }
     let mut asked = target.map_or_else(
         || Err(Unasked { site: None, tags: Gathered::for_entry() }),
         |target| {
@@ -161,32 +161,31 @@ pub(crate) fn begin(
     Begun::Unanswered(asked)
 }
 
-/// Answers with a copy that is near. Otherwise gives the target with its key, and the terms if they were asked.
-fn begin_near(
-    target: Option<Target>,
+/// Answers with a copy that is near. Otherwise sees to it that the target has its key, and to the terms, which are asked once.
+fn answer_near(
+    target: &mut Option<Target>,
+    terms: &mut Option<Terms>,
     forced: bool,
     computation: &mut dyn Computation,
-) -> Result<Outcome, (Option<Target>, Option<Terms>)> {
-    let Some(Target { key: None, cache: Some(cache), site, place, .. }) = &target else {
-        return Err((target, None));
+) -> Option<Outcome> {
+    let Some(Target { key: None, cache: Some(cache), site, place, .. }) = target else {
+        return None;
     };
-    if site.policy.near.is_none() {
-        return Err((target, None));
-    }
-    let (mut terms, place) = (Terms::default(), place.filter(|_| !forced));
+    site.policy.near?;
+    let place = place.filter(|_| !forced);
+    let terms = terms.insert(Terms::default());
     if site.policy.has_terms {
-        computation.state(&mut terms);
+        computation.state(terms);
     }
-    if let Some(place) = place
-        && let Some(outcome) = near::serve(cache, site, place, &terms, computation)
-    {
-        return Ok(outcome);
+    let cache = cache.clone();
+    let answered = place.and_then(|place| near::serve(&cache, site, place, terms, computation));
+    if answered.is_none() {
+        *target = computation.target_in(cache);
+        if let Some(target) = target {
+            target.place = place;
+        }
     }
-    let mut target = computation.target_in(cache.clone());
-    if let Some(target) = &mut target {
-        target.place = place;
-    }
-    Err((target, Some(terms)))
+    answered
 }
 
 /// Answers a hit on a store that need not be waited for.

@@ -1,5 +1,6 @@
 //! What is known of one tracking connection: whether whatever was invalidated before some moment has been told by it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,10 +14,11 @@ use super::marks::{Marked, Marks};
 /// Replies and pushes come in one stream, in the order in which the server has made them, and a push is applied before
 /// what stands behind it is even given to who waits for it. So a reply to whatever was sent at a moment says that all
 /// that was invalidated before that moment has been applied: without any clock but this process's own.
-#[derive(Debug)]
 pub(crate) struct Channel {
     marks: Arc<Marks>,
     ended: Arc<AtomicBool>,
+    /// Whether it still leads to the server that takes writes.
+    is_present: Box<dyn Fn() -> bool + Send + Sync>,
     started: Instant,
     /// When that was sent which was answered and sent last; in microseconds since the start, and one more.
     proven: AtomicU64,
@@ -26,10 +28,15 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    pub(crate) fn new(marks: Arc<Marks>, ended: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(
+        marks: Arc<Marks>,
+        ended: Arc<AtomicBool>,
+        is_present: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
         Self {
             marks,
             ended,
+            is_present: Box::new(is_present),
             started: Instant::now(),
             proven: AtomicU64::new(0),
             needed: AtomicU64::new(0),
@@ -48,7 +55,7 @@ impl Channel {
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.ended.load(Ordering::Acquire) || !(self.is_present)()
     }
 
     /// Whether what was read by it is still what every invalidation has left that was acknowledged longer than `bound`
@@ -88,6 +95,12 @@ impl Channel {
     fn micros(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.started).as_micros())
             .unwrap_or(u64::MAX - 1)
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel").field("ended", &self.has_ended()).finish_non_exhaustive()
     }
 }
 

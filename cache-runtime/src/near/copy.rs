@@ -38,7 +38,6 @@ pub(crate) struct Copy {
 
 impl Copy {
     /// What a read has found that was answered a moment ago.
-    #[expect(clippy::too_many_arguments, reason = "one place makes it")]
     pub(crate) fn new(
         value: Value,
         weight: u64,

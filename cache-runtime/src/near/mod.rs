@@ -83,14 +83,14 @@ impl Near {
 
     /// The copy that may be served now.
     pub(crate) fn find(&self, place: Place, now: Instant) -> Option<Arc<Copy>> {
-        let shelf = self.shelf.get()?;
-        let copy = shelf.get(&place)?;
+        let copies = self.shelf.get()?;
+        let copy = copies.get(&place)?;
         if copy.may_be_served(now, self.bound) {
             return Some(copy);
         }
         if copy.is_void(now) {
             // Dropped here, and not under the lock: it is a user's value.
-            drop(shelf.remove_if(&place, |there| Arc::ptr_eq(there, &copy)));
+            drop(copies.remove_if(&place, |there| Arc::ptr_eq(there, &copy)));
         }
         None
     }

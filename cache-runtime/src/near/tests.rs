@@ -66,7 +66,7 @@ struct World {
 impl World {
     fn new(rule: Rule) -> Self {
         let (marks, ended): (Arc<Marks>, Arc<AtomicBool>) = Default::default();
-        let channel = Arc::new(Channel::new(Arc::clone(&marks), Arc::clone(&ended)));
+        let channel = Arc::new(Channel::new(Arc::clone(&marks), Arc::clone(&ended), || true));
         Self {
             rule,
             near: Near::new(1 << 20, BOUND),
@@ -132,7 +132,8 @@ impl World {
         }
         self.ended.store(true, std::sync::atomic::Ordering::Release);
         self.ended = Arc::default();
-        self.channel = Arc::new(Channel::new(Arc::clone(&self.marks), Arc::clone(&self.ended)));
+        self.channel =
+            Arc::new(Channel::new(Arc::clone(&self.marks), Arc::clone(&self.ended), || true));
     }
 
     /// One step; whether what is served is as new as is promised.
@@ -252,6 +253,20 @@ fn what_empties_the_server_voids_every_copy() {
     assert!(world.near.find(place(1), world.now).is_none());
     // It makes room at once.
     assert_eq!(world.near.shelf().len(), 0);
+}
+
+#[test]
+fn who_has_learned_of_another_master_serves_nothing_of_the_old_one() {
+    let mut world = World::new(Rule::AllHold);
+    let present = Arc::new(AtomicBool::new(true));
+    let (is_present, ended) = (Arc::clone(&present), Arc::clone(&world.ended));
+    let leads = move || is_present.load(std::sync::atomic::Ordering::Acquire);
+    world.channel = Arc::new(Channel::new(Arc::clone(&world.marks), ended, leads));
+    world.channel.prove(world.now);
+    kept(&world, 1, 1, BOUND, LONG);
+    assert!(world.near.find(place(1), world.now).is_some());
+    present.store(false, std::sync::atomic::Ordering::Release);
+    assert!(world.near.find(place(1), world.now).is_none());
 }
 
 #[test]

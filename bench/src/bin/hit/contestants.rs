@@ -17,8 +17,6 @@ pub(crate) enum Contestant {
     Floor,
     /// The annotated function, with so many tags.
     Ours(Tags),
-    #[cfg(feature = "peers")]
-    Cached,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +35,6 @@ impl fmt::Display for Contestant {
             Self::Ours(Tags::One) => "ours, 1 tag",
             Self::Ours(Tags::Three) => "ours, 3 tags",
             Self::Ours(Tags::Most) => "ours, 32 tags",
-            #[cfg(feature = "peers")]
-            Self::Cached => "cached",
         })
     }
 }
@@ -118,32 +114,6 @@ annotated! {
     ];
 }
 
-#[cfg(feature = "peers")]
-pub(crate) mod peers {
-    use cached::macros::concurrent_cached;
-
-    use crate::Result;
-    use crate::user::{Size, User};
-
-    macro_rules! concurrent {
-        ($($name:ident: $size:ident, $key:literal;)*) => {
-            $(#[concurrent_cached(
-                redis = true, ttl_secs = 3600, key = "String", convert = { format!($key) },
-                map_error = r#"|error| error.to_string().into()"#
-            )]
-            pub(crate) async fn $name(id: u64) -> Result<User> {
-                Ok(User::new(id, Size::$size))
-            })*
-        };
-    }
-
-    concurrent! {
-        small: Small, "small:{id}";
-        medium: Medium, "medium:{id}";
-        large: Large, "large:{id}";
-    }
-}
-
 /// Has a function store all that it is going to read.
 pub(crate) async fn warm(contestant: Contestant, size: Size) -> Result<()> {
     for id in 0..MOST_KEYS as u64 {
@@ -155,12 +125,6 @@ pub(crate) async fn warm(contestant: Contestant, size: Size) -> Result<()> {
             (Contestant::Ours(Tags::One), _) => drop(one_tag(id).await),
             (Contestant::Ours(Tags::Three), _) => drop(three_tags(id).await),
             (Contestant::Ours(Tags::Most), _) => drop(most_tags(id).await),
-            #[cfg(feature = "peers")]
-            (Contestant::Cached, Size::Small) => drop(peers::small(id).await?),
-            #[cfg(feature = "peers")]
-            (Contestant::Cached, Size::Medium) => drop(peers::medium(id).await?),
-            #[cfg(feature = "peers")]
-            (Contestant::Cached, Size::Large) => drop(peers::large(id).await?),
         }
     }
     Ok(())

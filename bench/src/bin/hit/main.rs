@@ -1,4 +1,4 @@
-//! What a hit on Redis costs beside the client alone, and beside peers. README.md says how to read the table.
+//! What a hit on Redis costs beside the client alone. README.md says how to read the table.
 
 mod contestants;
 mod round;
@@ -7,6 +7,7 @@ mod user;
 
 use std::env;
 use std::error::Error;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use contestants::{Contestant, Keys, MOST_KEYS, Stage, Tags};
@@ -43,10 +44,10 @@ fn main() -> Result<()> {
     let server = Server::start()?;
     // The client's threads begin behind this, and inherit it.
     if !(pin(server.pid(), 0) && pin(std::process::id(), 1)) {
-        println!("warning: server and client are not pinned to a core each; single callers are not comparable");
+        println!(
+            "warning: server and client are not pinned to a core each; single callers are not comparable"
+        );
     }
-    #[cfg(feature = "peers")]
-    contestants::peers::connect_to(&server.url());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut stage = runtime.block_on(Stage::new(&server.url(), options.connections))?;
     for cell in cells().iter().filter(|cell| cell.is_wanted(&options.only)) {
@@ -74,12 +75,7 @@ fn main() -> Result<()> {
 
 fn cells() -> Vec<Cell> {
     let mut cells = Vec::new();
-    let contestants = vec![
-        Contestant::Floor,
-        Contestant::Ours(Tags::None),
-        #[cfg(feature = "peers")]
-        Contestant::Cached,
-    ];
+    let contestants = vec![Contestant::Floor, Contestant::Ours(Tags::None)];
     for size in Size::ALL {
         for keys in [Keys::Uniform, Keys::Zipf] {
             for callers in CALLERS {
@@ -153,7 +149,7 @@ async fn measured(
             let after = ran();
             #[expect(clippy::cast_precision_loss, reason = "some thousands")]
             let calls = calls as f64;
-            let each = |at: usize| (after[at] - before[at]).as_secs_f64() * 1e6 / calls;
+            let each = |at: usize| after[at].saturating_sub(before[at]).as_secs_f64() * 1e6 / calls;
             all[turn].speeds.push(calls / took.as_secs_f64());
             all[turn].client.push(each(0));
             all[turn].server.push(each(1));
@@ -173,7 +169,7 @@ async fn measured(
         } else {
             format!("{ratio:.2}")
         };
-        line.push_str(&format!("   {name} {told} ({client:.2} + {server:.2} us)"));
+        write!(line, "   {name} {told} ({client:.2} + {server:.2} us)")?;
     }
     Ok(line)
 }
@@ -204,7 +200,7 @@ fn counted(
         // What a round takes by itself is in both.
         let more = count(CALLS * 2)?.saturating_sub(count(CALLS)?);
         #[expect(clippy::cast_precision_loss, reason = "some thousands")]
-        line.push_str(&format!("   {} {:.1}", ask.contestant, more as f64 / CALLS as f64));
+        write!(line, "   {} {:.1}", ask.contestant, more as f64 / CALLS as f64)?;
     }
     Ok(line)
 }

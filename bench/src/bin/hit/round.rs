@@ -9,8 +9,6 @@ use tokio::spawn;
 use tokio::time::sleep;
 
 use crate::Result;
-#[cfg(feature = "peers")]
-use crate::contestants::peers;
 use crate::contestants::{
     Contestant, Keys, Stage, Tags, floor, large, medium, most_tags, one_tag, small, three_tags,
 };
@@ -52,8 +50,7 @@ pub(crate) async fn round(stage: &Stage, ask: Ask, until: Until) -> Result<(u64,
         Until::Time(_) => u64::MAX,
         Until::Calls(calls) => calls,
     };
-    let shared =
-        Arc::new(Shared { calls: AtomicU64::new(0), most, ended: AtomicBool::new(false) });
+    let shared = Arc::new(Shared { calls: AtomicU64::new(0), most, ended: AtomicBool::new(false) });
     let began = Instant::now();
     let mut callers = Vec::new();
     for caller in 0..ask.callers {
@@ -104,17 +101,5 @@ async fn call(stage: Stage, ask: Ask, numbers: Vec<u64>, shared: Arc<Shared>) ->
             repeat!(numbers, shared, id => three_tags(id).await)
         }
         (Contestant::Ours(Tags::Most), _) => repeat!(numbers, shared, id => most_tags(id).await),
-        #[cfg(feature = "peers")]
-        (Contestant::Cached, Size::Small) => {
-            repeat!(numbers, shared, id => peers::small(id).await?)
-        }
-        #[cfg(feature = "peers")]
-        (Contestant::Cached, Size::Medium) => {
-            repeat!(numbers, shared, id => peers::medium(id).await?)
-        }
-        #[cfg(feature = "peers")]
-        (Contestant::Cached, Size::Large) => {
-            repeat!(numbers, shared, id => peers::large(id).await?)
-        }
     }
 }

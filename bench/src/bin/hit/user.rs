@@ -44,7 +44,7 @@ impl User {
             id,
             name: format!("user number {id}"),
             email: format!("user.{id}@example.org"),
-            active: id % 2 == 0,
+            active: id.is_multiple_of(2),
             roles: (0..roles).map(|role| format!("role {role} of {id}")).collect(),
             attributes: (0..attributes)
                 .map(|at| (format!("attribute {at}"), format!("value {at} of {id}")))

@@ -944,7 +944,10 @@ impl Attempt {
             let prepared = self.prepare(&mut connection, clock).await;
             let tracks = prepared.map_err(|error| Refusal::from_connecting(&error))?;
             let marks = self.tracking.as_ref().filter(|_| tracks).map(|(_, marks)| marks);
-            let channel = marks.map(|marks| Arc::new(Channel::new(Arc::clone(marks), ended)));
+            let present = Arc::clone(&self.endpoint.epoch);
+            let is_present = move || present.current() == epoch;
+            let channel =
+                marks.map(|marks| Arc::new(Channel::new(Arc::clone(marks), ended, is_present)));
             Ok(Connected { connection, epoch, channel })
         };
         match tokio::time::timeout(self.limit, connect).await {
