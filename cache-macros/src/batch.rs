@@ -101,7 +101,7 @@ pub(crate) fn read(
             );
         }
     }
-    check_arguments(args, &name, &element_name, errors);
+    check_arguments(args, &name, &element_name, errors)?;
     let element = parse_quote!(#element: #ty);
     let gives_options = function.returned().ty().is_some_and(|ty| values_are_options(ty));
     Ok(Some(Batch { params, list: place, passed, element, gives_options }))
@@ -130,7 +130,7 @@ fn element_of(ty: &Type) -> Option<(Type, Passed)> {
 }
 
 /// What is asked once for all of a batch, or has no sense of one.
-fn check_arguments(args: &Args, list: &str, element: &str, errors: &Errors) {
+fn check_arguments(args: &Args, list: &str, element: &str, errors: &Errors) -> syn::Result<()> {
     let refused = [
         (&args.busy, "would be answered for all of its keys"),
         (&args.soft_timeout, "is for what one call has in the stead of its value"),
@@ -170,22 +170,23 @@ fn check_arguments(args: &Args, list: &str, element: &str, errors: &Errors) {
     for given in [&args.bypass_if, &args.refresh_if].into_iter().flatten() {
         check_mentions(given, &[element], list, errors);
     }
-    let rebound = [&args.normalize, &args.refresh_with].into_iter().flatten();
-    for given in rebound.clone() {
+    for given in [&args.normalize, &args.refresh_with].into_iter().flatten() {
         for rebinding in &given.value {
-            let name = rebinding.param.unraw().to_string();
+            let (at, name) = (rebinding.param.span(), rebinding.param.unraw().to_string());
+            let why = format!(
+                "`{}` is asked once for the whole batch, and can say nothing of `{list}`: do it in front of the call",
+                given.name
+            );
+            if name == list {
+                return Err(syn::Error::new(at, why));
+            }
             let mentioned = free_variables_in(&rebinding.value);
-            if [list, element].iter().any(|of| name == *of || mentioned.contains(*of)) {
-                errors.at(
-                    rebinding.param.span(),
-                    format!(
-                        "`{}` is asked once for the whole batch, and can say nothing of `{list}`: do it in front of the call",
-                        given.name
-                    ),
-                );
+            if name == element || mentioned.contains(list) || mentioned.contains(element) {
+                errors.at(at, why);
             }
         }
     }
+    Ok(())
 }
 
 fn check_mentions(given: &Given<Expr>, names: &[&str], list: &str, errors: &Errors) {
