@@ -103,7 +103,7 @@ pub(crate) fn read(
     }
     check_arguments(args, &name, &element_name, errors)?;
     let element = parse_quote!(#element: #ty);
-    let gives_options = function.returned().ty().is_some_and(|ty| values_are_options(ty));
+    let gives_options = function.returned().ty().is_some_and(values_are_options);
     Ok(Some(Batch { params, list: place, passed, element, gives_options }))
 }
 
@@ -136,6 +136,7 @@ fn check_arguments(args: &Args, list: &str, element: &str, errors: &Errors) -> s
         (&args.soft_timeout, "is for what one call has in the stead of its value"),
         (&args.save, "is asked of one value"),
         (&args.load, "is asked of one value"),
+        (&args.near, "keeps copies for functions of one key"),
     ];
     for (given, why) in refused {
         if let Some(given) = given {
@@ -158,7 +159,6 @@ fn check_arguments(args: &Args, list: &str, element: &str, errors: &Errors) -> s
         &args.timeout,
         &args.lock_ttl,
         &args.wait,
-        &args.near,
         &args.max_age,
         &args.no_store_if,
         &args.accept_if,
@@ -243,7 +243,7 @@ fn values_are_options(ty: &Type) -> bool {
     let (first, second) = (types.next(), types.next());
     if last.ident.to_string().ends_with("Map") {
         let Some(value) = second else { return false };
-        return is_option(value) || first_type_argument(value).is_some_and(|ty| is_option(ty));
+        return is_option(value) || first_type_argument(value).is_some_and(is_option);
     }
     first.is_some_and(values_are_options)
 }

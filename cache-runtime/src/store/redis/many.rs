@@ -46,7 +46,7 @@ impl Redis {
         wanted.iter().zip(values).map(of_key).collect()
     }
 
-    fn one<'r>(&'r self, name: &'r str, deadline: Instant) -> Boxed<'r, Read> {
+    fn read_one<'r>(&'r self, name: &'r str, deadline: Instant) -> Boxed<'r, Read> {
         Box::pin(async move { Ok(self.topology.read(name, &[], deadline).await?.0) })
     }
 
@@ -54,7 +54,10 @@ impl Redis {
     /// not answer only what is there is missing. They are not read at one moment, and need not be: see `topology`.
     async fn each_string(&self, names: &[&str], deadline: Instant) -> Vec<Read> {
         if self.topology.is_cluster() {
-            return self.topology.each(names, |name| name, |name| self.one(name, deadline)).await;
+            return self
+                .topology
+                .each(names, |name| name, |name| self.read_one(name, deadline))
+                .await;
         }
         let chunks: Vec<&[&str]> = names.chunks(MOST_AT_ONCE).collect();
         let mut read = Vec::with_capacity(names.len());
