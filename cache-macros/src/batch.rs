@@ -103,7 +103,7 @@ pub(crate) fn read(
     }
     check_arguments(args, &name, &element_name, errors)?;
     let element = parse_quote!(#element: #ty);
-    let gives_options = function.returned().ty().is_some_and(|ty| values_are_options(ty));
+    let gives_options = function.returned().ty().is_some_and(values_are_options);
     Ok(Some(Batch { params, list: place, passed, element, gives_options }))
 }
 
@@ -243,7 +243,7 @@ fn values_are_options(ty: &Type) -> bool {
     let (first, second) = (types.next(), types.next());
     if last.ident.to_string().ends_with("Map") {
         let Some(value) = second else { return false };
-        return is_option(value) || first_type_argument(value).is_some_and(|ty| is_option(ty));
+        return is_option(value) || first_type_argument(value).is_some_and(is_option);
     }
     first.is_some_and(values_are_options)
 }

@@ -341,10 +341,7 @@ impl<'a> Expansion<'a> {
         args.insert(usize::from(self.function().sig.receiver().is_some()), quote!(#forced));
         // What a normalized argument borrows from lives as long as the call.
         let normalized = self.normalized();
-        let answer = match self.spec.batch {
-            Some(_) => quote!(answer_batch),
-            None => quote!(answer),
-        };
+        let answer = if self.spec.batch.is_some() { quote!(answer_batch) } else { quote!(answer) };
         let steps = quote! {
             #normalized
             let mut __call = #scope #call #turbofish (#(#args),*);
