@@ -38,15 +38,14 @@ pub(crate) fn capture<'c>(
         if faults::on(Fault::CaptureBehindTheBody) {
             return true;
         }
-        let captured = match &request.part {
-            Some(part) => match part.captured(deadline).await {
-                Ok(together) => lease.captured_together(&together, &request.tags, &request.policy),
-                Err(error) => Err(error),
-            },
-            None => {
-                let journals = request.site.journals();
-                lease.capture(&request.tags, &request.policy, journals, deadline).await
-            }
+        let captured = if let Some(part) = &request.part {
+            let together = part.captured(deadline).await;
+            together.and_then(|together| {
+                lease.captured_together(&together, &request.tags, &request.policy)
+            })
+        } else {
+            let journals = request.site.journals();
+            lease.capture(&request.tags, &request.policy, journals, deadline).await
         };
         match captured {
             Ok(()) => true,

@@ -350,6 +350,7 @@ async fn remove_damaged(request: &Request, judged: Judged, deadline: Instant) ->
 }
 
 /// What one of several keys has come to that were looked for together.
+#[derive(Clone, Copy)]
 pub(crate) enum Looked {
     Answered(Outcome),
     Missed(Judged),

@@ -135,7 +135,7 @@ fn refresh_stale(requests: &[Request], computations: &mut Computations<'_>, bodi
     let meeting = Meeting::new(stale.len());
     let of_place = |(at, place): (usize, &usize)| {
         let (part, policy) = (Some(meeting.part(at)), policy.clone());
-        Request { part, policy, ..requests[*place].clone() }
+        Request { policy, part, ..requests[*place].clone() }
     };
     let requests: Vec<Request> = places.iter().enumerate().map(of_place).collect();
     let stale = stale.into_iter().map(|(_, stale)| stale).collect();

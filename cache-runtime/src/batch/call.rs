@@ -83,6 +83,7 @@ impl<K, A, C, T, L, N, F, X, G> BatchCall<K, A, C, T, L, N, F, X, G> {
         BatchCall { forced, chosen, returns, args, types, list, target, body, rare, again }
     }
 
+    #[expect(clippy::type_complexity, reason = "generated code never writes it")]
     /// Has stale hits refreshed behind the caller, by one body with clones of the arguments.
     #[must_use]
     pub fn refreshing<B>(
@@ -131,8 +132,7 @@ where
     fn again(&self, args: &A, ids: Vec<I>) -> Option<Behind> {
         let returns: Arc<dyn Returned<O>> = Arc::new(self.returns);
         let run = (self.clone)(args);
-        let run: Box<dyn FnOnce(Vec<I>) -> BatchBody<'static, R> + Send> =
-            Box::new(move |ids| Box::pin(run(ids)));
+        let run: RunBehind<I, R> = Box::new(move |ids| Box::pin(run(ids)));
         let given = Given::new(ids.len());
         let one = |mail: &Arc<Mail<O>>| -> Box<dyn Computation> {
             Box::new(One::new(Arc::clone(&returns), mail))
@@ -198,10 +198,12 @@ impl<O: Send> Given<O> {
     }
 }
 
+type RunBehind<I, R> = Box<dyn FnOnce(Vec<I>) -> BatchBody<'static, R> + Send>;
+
 /// The one body that runs behind a caller.
 struct BodyBehind<I, R, O> {
     ids: Vec<I>,
-    run: Option<Box<dyn FnOnce(Vec<I>) -> BatchBody<'static, R> + Send>>,
+    run: Option<RunBehind<I, R>>,
     returns: Arc<dyn Returned<O>>,
     given: Given<O>,
 }
@@ -384,7 +386,9 @@ where
         if keys.first().is_some_and(|(_, request)| request.policy.has_terms) {
             let mut terms = Terms::default();
             self.rare.answer(&self.args, &mut Rare::Terms(&mut terms));
-            keys.iter_mut().for_each(|(_, request)| request.terms = terms);
+            for (_, request) in &mut keys {
+                request.terms = terms;
+            }
         }
         Keys::Each(keys)
     }
@@ -408,7 +412,9 @@ where
             }
             Parts::Failed(error) => ids.into_iter().zip([error]).collect(),
         };
-        parts.iter().for_each(|(_, one)| self.returns.tag(one, &mut tags));
+        for (_, one) in &parts {
+            self.returns.tag(one, &mut tags);
+        }
         frame::hand_on(None, &tags);
         R::joined(parts)
     }

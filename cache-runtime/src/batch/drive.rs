@@ -62,7 +62,9 @@ pub(crate) fn drive<'c>(
     for (at, lookup) in lookups.iter().enumerate() {
         if lookup.is_some() { unstarted.push_back(at) } else { ended.push(at) }
     }
-    ended.into_iter().for_each(|at| meeting.ended(at));
+    for at in ended {
+        meeting.ended(at);
+    }
     let lookups = Lookups::new(lookups);
     let driver = Driver { requests, meeting, lookups, unstarted, given: None };
     Box::pin(driver.run(bodies, place))
@@ -99,7 +101,8 @@ impl Driver<'_> {
                 // No body runs meanwhile.
                 Next::Wait => place = None,
                 Next::Capture { places, deadline } => {
-                    let capture = self.beside(capture(self.requests, &places, deadline), |_| true);
+                    let capture =
+                        self.beside(Box::pin(capture(self.requests, &places, deadline)), |_| true);
                     let Some(captured) = capture.await else { return };
                     for at in places {
                         self.meeting.captured(at, captured.clone());

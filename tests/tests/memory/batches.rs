@@ -230,7 +230,8 @@ async fn an_error_is_the_callers_and_leaves_no_key_blocked() {
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_for_one_key_share_the_error_of_the_batch() {
     let (cache, table) = (memory().await, Table::gated([1, 2]));
-    // The single call has joined before the body began: it is the leader of its flight, and the batch waits.
+    // The single call leads the flight of its key, and the batch waits for that when its own keys have come.
+    let start = Instant::now();
     let single = tokio::spawn({
         let (cache, table) = (cache.clone(), table.clone());
         async move { user(&cache, &table, 1).await }
@@ -238,6 +239,7 @@ async fn those_who_wait_for_one_key_share_the_error_of_the_batch() {
     table.body_started().await;
     let batch = call(&cache, &table, &[1, 2]);
     table.body_started().await;
+    assert_eq!(start.elapsed(), Duration::ZERO, "its own key was not computed first");
     table.breaks(Some(Broken::Table));
     table.let_through(3);
     assert_eq!(single.await.unwrap(), Err(Broken::Table));
