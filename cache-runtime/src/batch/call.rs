@@ -146,7 +146,7 @@ where
 /// What bodies have given, and where it is to be put.
 struct Given<O> {
     mails: Vec<Arc<Mail<O>>>,
-    given: HashMap<usize, Delivered<O>>,
+    of_place: HashMap<usize, Delivered<O>>,
     has_failed: bool,
 }
 
@@ -154,7 +154,7 @@ impl<O: Send> Given<O> {
     fn new(keys: usize) -> Self {
         Self {
             mails: (0..keys).map(|_| Mail::new()).collect(),
-            given: HashMap::new(),
+            of_place: HashMap::new(),
             has_failed: false,
         }
     }
@@ -171,7 +171,8 @@ impl<O: Send> Given<O> {
         match returned.parted(ids) {
             Parts::Each(each) => {
                 let delivered = |one: Option<O>| one.map_or(Delivered::Absent, Delivered::Answer);
-                self.given = places.iter().copied().zip(each.into_iter().map(delivered)).collect();
+                self.of_place =
+                    places.iter().copied().zip(each.into_iter().map(delivered)).collect();
             }
             Parts::Failed(error) => {
                 let is_failure = returns.is_failure(&error);
@@ -187,13 +188,13 @@ impl<O: Send> Given<O> {
                     };
                     (*at, delivered)
                 };
-                self.given = places.iter().map(delivered).collect();
+                self.of_place = places.iter().map(delivered).collect();
             }
         }
     }
 
     fn deliver(&mut self, place: usize, ran: &Arc<RanTogether>) {
-        let delivered = self.given.remove(&place).unwrap_or(Delivered::Failed);
+        let delivered = self.of_place.remove(&place).unwrap_or(Delivered::Failed);
         self.mails[place].put(delivered, ran);
     }
 }

@@ -97,8 +97,8 @@ async fn c2_what_was_invalidated_before_its_reply_came_is_not_kept() {
                 _ => there.invalidate_tags(["table:1"]).await.unwrap(),
             }
         };
-        let (served, ()) = tokio::join!(asked(&here, &gate), overtaken);
-        assert_eq!(served.0, old, "it had begun before");
+        let (answer, ()) = tokio::join!(asked(&here, &gate), overtaken);
+        assert_eq!(answer.0, old, "it had begun before");
         // The bound is a minute: what tells of it is the stream, and the reply came by it before.
         let (new, _) = asked(&here, &gate).await;
         assert!(new > old, "{way}");
