@@ -10,7 +10,7 @@ use crate::policy::Policy;
 use crate::site::Site;
 use crate::tags::Standing;
 
-const BOUND: Duration = Duration::from_millis(1000);
+const BOUND: Duration = Duration::from_secs(1);
 const NAME: &str = "ns:{user:1}";
 const FOREVER: u64 = u64::MAX / 2;
 

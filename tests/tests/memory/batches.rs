@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use redis_cached::{Cache, State, observe, redis_cached, tag};
@@ -328,9 +328,8 @@ async fn a_caller_that_is_dropped_at_any_point_blocks_no_key() {
             table.let_through(gate);
             let mut dropped = Box::pin(users(&cache, &table, &[0, 1, 2]));
             for _ in 0..polls {
-                if let Poll::Ready(_) =
-                    dropped.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-                {
+                let mut context = Context::from_waker(Waker::noop());
+                if dropped.as_mut().poll(&mut context).is_ready() {
                     break;
                 }
                 tokio::task::yield_now().await;
@@ -545,6 +544,7 @@ async fn asked(
     preview: bool,
 ) -> HashMap<u64, String> {
     connection.push(ids.to_vec());
+    tokio::task::yield_now().await;
     ids.iter().map(|id| (*id, format!("{team}{id}"))).collect()
 }
 

@@ -445,6 +445,7 @@ async fn expire_reaches_both_entries_under_a_key() {
 
 #[redis_cached(key = "many:{id}", batch(ids as id), ttl = "5m", tags = ["many"], cache = cache, skip(cache))]
 async fn many(ids: &[u64], cache: &Cache) -> std::collections::HashMap<u64, u64> {
+    tokio::task::yield_now().await;
     ids.iter().map(|id| (*id, *id)).collect()
 }
 
