@@ -337,9 +337,21 @@ impl Moving<'_> {
     ///
     /// When the node does not do it.
     pub async fn key(&self, key: &str) {
+        self.still_moves(key).await;
+    }
+
+    /// The same; not where masters have agreed by now that the slot is somebody else's, since it had moved before that was
+    /// known to all: then so are its keys.
+    async fn still_moves(&self, key: &str) -> bool {
         let (port, _) = self.cluster.nodes[self.to].ports();
-        let moved = format!("MIGRATE 127.0.0.1 {port} {key} 0 5000");
-        self.cluster.order(self.from, &moved).await;
+        let mut cli = self.cluster.nodes[self.from].cli().await;
+        let mut migrate = redis::cmd("MIGRATE");
+        migrate.arg("127.0.0.1").arg(port).arg(key).arg(0).arg(5000);
+        match migrate.exec_async(&mut cli).await {
+            Ok(()) => true,
+            Err(error) if error.code() == Some("MOVED") => false,
+            Err(error) => panic!("MIGRATE {key}: {error}"),
+        }
     }
 
     /// Moves what is left, and has everybody know whose the slot is.
@@ -348,7 +360,8 @@ impl Moving<'_> {
     ///
     /// When the nodes do not do it.
     pub async fn finish(self) {
-        let Self { cluster, slot, from, to } = self;
+        let Self { cluster, slot, from, to } = &self;
+        let (slot, from, to) = (*slot, *from, *to);
         loop {
             let left = format!("CLUSTER GETKEYSINSLOT {slot} 100");
             let left: Vec<String> = cluster.ask(from, &left).await;
@@ -356,7 +369,9 @@ impl Moving<'_> {
                 break;
             }
             for key in left {
-                self.key(&key).await;
+                if !self.still_moves(&key).await {
+                    return;
+                }
             }
         }
         let id: String = cluster.ask(to, "CLUSTER MYID").await;
