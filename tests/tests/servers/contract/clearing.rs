@@ -254,7 +254,8 @@ async fn c1_a_tag_lives_longer_than_its_entries() {
     }
     let tag = tags(&mut cli).await.remove(0);
     let lives: u64 = redis::cmd("PTTL").arg(&tag).query_async(&mut cli).await.unwrap();
-    assert!((300_000..=420_000).contains(&lives), "{lives} ms");
+    // A quarter more than is needed: it is not written anew by each computation.
+    assert!((420_000..=525_000).contains(&lives), "{lives} ms");
     // A shorter one is not what another asked for: it is extended by the next computation.
     redis::cmd("PEXPIRE").arg(&tag).arg(100_000).exec_async(&mut cli).await.unwrap();
     assert_eq!(cleared(1, &cache, &gate).await, 1);
