@@ -17,7 +17,7 @@ use crate::faults::{self, Fault};
 use crate::sync::lock;
 
 /// How many random runs of each scenario, unless the environment says otherwise.
-const RUNS: u64 = 400;
+const RUNS: u64 = 200;
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(otherwise)
